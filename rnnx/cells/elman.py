@@ -1,0 +1,86 @@
+"""The simple recurrent network."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rnnx.cells import parts
+from rnnx.cells.initialisers import INITIALISERS
+from rnnx.types import cell, one_of
+
+NONLINEARITIES = {"tanh": jnp.tanh, "relu": jax.nn.relu, "identity": lambda x: x}
+
+
+class Params(NamedTuple):
+    w_x: Array  # [D, 1, N]
+    w_h: Array  # [N, 1, N]
+    b: Array  # [1, N]
+
+
+def step(params: Params, h: Array, x: Array, *, nonlinearity: str = "tanh") -> tuple[Array, Array]:
+    """One step for `lax.scan`: `Elman.step` without a configuration. h [N], x [D] -> (h, h)."""
+    inputs, _, units = params.w_x.shape
+    return Elman(inputs, units, nonlinearity).step(params, h, x)
+
+
+@cell
+class Elman:
+    """Simple recurrent network (Elman 1990; torch's RNN, Keras' SimpleRNN, linen's SimpleCell).
+
+        h_t = phi(W_x x_t + W_h h_{t-1} + b)    [N]
+        y_t = h_t
+
+    `nonlinearity` phi is tanh, relu (with `recurrent_init="identity"` the IRNN of Le, Jaitly & Hinton 2015,
+    arXiv:1504.00941) or identity, which makes the cell affine. relu has derivative 0 at 0. The state h is
+    an array [N], zero at the start.
+
+    Source: J. L. Elman, Finding structure in time, Cognitive Science 14 (1990), 179-211, with tanh for its
+    logistic function. Cost: 2 N (D + N) flops a step.
+    """
+
+    inputs: int
+    units: int
+    nonlinearity: str = "tanh"
+    recurrent_init: str = "glorot_uniform"
+    input_init: str = "glorot_uniform"
+
+    def __post_init__(self):
+        one_of("Elman.nonlinearity", self.nonlinearity, NONLINEARITIES)
+        one_of("Elman.recurrent_init", self.recurrent_init, INITIALISERS)
+        one_of("Elman.input_init", self.input_init, INITIALISERS)
+
+    @property
+    def outputs(self) -> int:
+        return self.units
+
+    @property
+    def powers(self) -> tuple[str, ...]:
+        return ("factored", "pointwise") + (("affine",) if self.nonlinearity == "identity" else ())
+
+    def init(self, key: Array) -> Params:
+        return Params(*parts.gates(self, key, 1))
+
+    prepare = parts.prepare
+
+    def initial_state(self, weights: Params) -> Array:
+        return jnp.zeros_like(weights.b[0])
+
+    drive = parts.drive
+    recur = parts.recur
+
+    def update(self, weights: Params, h: Array, u, v) -> Array:
+        del weights, h
+        (u,), (v,) = u, v
+        return NONLINEARITIES[self.nonlinearity](u + v)
+
+    readout = parts.readout
+    step = parts.step
+    recurrent = parts.recurrent
+
+    kind = "dense"
+
+    def coefficients(self, weights: Params, x: Array) -> tuple[Array, Array]:
+        """(A, b) of h_t = A h_{t-1} + b, for the identity."""
+        return weights.w_h[:, 0].T, self.drive(weights, x)[0]

@@ -1,0 +1,148 @@
+"""The one door: any cell through time, with exact meanings of resets, length and reverse."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rnnx.scans.sequential import Sequential
+from rnnx.types import one_of
+
+METHODS = {
+    "sequential": Sequential,
+}
+
+
+def outputs(state: Any, y: Array) -> Array:
+    """What `scan` stacks unless told otherwise: y."""
+    del state
+    return y
+
+
+def scan(
+    cell: Any,
+    params: Any,
+    xs: Any,
+    state: Any = None,
+    *,
+    resets: Any = None,
+    length: Any = None,
+    reverse: bool = False,
+    keep: Callable[[Any, Array], Any] | None = None,
+    method: Any = None,
+) -> tuple[Any, Any]:
+    """Take `cell` through one sequence: (final state, ys), ys [T, O].
+
+        s_t, y_t = step(prepare(params), s_{t-1}, x_t),    t = 0 .. T-1
+
+    xs: [T, D], or a pytree whose leaves lead with T. One sequence: `jax.vmap` adds batch and seeds.
+    state: the state before the first step, with the structure, shapes and dtypes of `initial_state`, which
+        is taken if it is None. Nothing is cast.
+    resets: bool [T]. True: a sequence starts at x_t, so the state before step t is `initial_state`. Under
+        `reverse` the boundary lies between t and t+1: `initial_state` stands before step t when
+        resets[t+1]. Packed sequences so equal separate runs both ways. Resets at or after `length` say nothing.
+    length: int []. Steps at and after it change nothing and emit zeros; their x is replaced by zeros before
+        the cell sees it, so that NaN there reaches no value and no gradient. 0 returns the state given.
+    reverse: from the last valid step to the first; ys keep the order of xs.
+    keep(state, y): what is stacked instead of y (None stacks nothing). A function of its own, not a new
+        lambda per call: it is static, and a new one compiles again.
+    method: a value of METHODS, its name, or None to choose. A named method never turns into another: it
+        raises NotImplementedError where it cannot take the cell.
+
+    T = 0 returns the state and ys of length 0. A NaN in a valid x_t reaches every later output up to the next
+    reset, and the whole gradient of the parameters. Compiled once per cell, method, reverse, keep and shapes.
+
+    >>> import jax.numpy as jnp, rnnx
+    >>> from rnnx.cells import Elman, elman
+    >>> params = elman.Params(w_x=jnp.ones((1, 1, 1)), w_h=jnp.full((1, 1, 1), 0.5), b=jnp.zeros((1, 1)))
+    >>> final, ys = rnnx.scan(Elman(1, 1, nonlinearity="identity"), params, jnp.array([[2.0], [-1.0], [3.0]]))
+    >>> ys[:, 0].tolist()
+    [2.0, 0.0, 3.0]
+    """
+    if isinstance(length, int):
+        steps = jax.tree.leaves(xs)[0].shape[0]
+        if not 0 <= length <= steps:
+            raise ValueError(f"scan: length is {length} for {steps} steps; write a length of 0 to {steps}")
+    if isinstance(resets, (list, tuple)):
+        resets = np.asarray(resets)
+    if type(cell).__hash__ is None:
+        raise TypeError(f"scan: {type(cell).__name__} cannot be hashed; make its class with @rnnx.types.cell")
+    return _scan(cell, params, xs, state, resets, length, bool(reverse), keep or outputs, choose(cell, method))
+
+
+def choose(cell: Any, method: Any) -> Any:
+    """The method that runs: the one named, or the one to take for this cell."""
+    if method is None:
+        return Sequential()
+    if isinstance(method, str):
+        one_of("scan: method", method, METHODS)
+        method = METHODS[method]()
+    reason = method.refuses(cell)
+    if reason:
+        raise NotImplementedError(f"{method} cannot take {cell}: {reason}")
+    return method
+
+
+@partial(jax.jit, static_argnames=("cell", "reverse", "keep", "method"))
+def _scan(cell, params, xs, state, resets, length, reverse, keep, method):
+    steps = _check_inputs(cell, xs, resets, length)
+    weights = cell.prepare(params)
+    initial = jax.eval_shape(cell.initial_state, weights)
+    if state is None:
+        state = cell.initial_state(weights)
+    else:
+        _match("scan: state", state, initial, f"start from cell.initial_state(weights) of {cell}")
+    valid = None if length is None else jnp.arange(steps) < length
+    if valid is not None:
+        xs = jax.tree.map(lambda a: jnp.where(_column(valid, a), a, jnp.zeros_like(a)), xs)
+    starts = resets if resets is None or valid is None else resets & valid
+    if reverse and starts is not None and steps:
+        starts = jnp.concatenate([starts[1:], jnp.zeros_like(starts[:1])])
+    if steps:
+        after, _ = jax.eval_shape(cell.step, weights, state, jax.tree.map(lambda a: a[0], xs))
+        _match("scan: a step's new state", after, initial, "give xs, state and params one dtype")
+    return method.run(cell, weights, xs, state, starts=starts, valid=valid, reverse=reverse, keep=keep)
+
+
+def _check_inputs(cell: Any, xs: Any, resets: Any, length: Any) -> int:
+    """The number of steps, after every shape has been seen to fit."""
+    leaves = jax.tree.leaves(xs)
+    if not leaves or min(leaf.ndim for leaf in leaves) == 0:
+        raise ValueError("scan: xs has no time axis; give [T, D], or a pytree whose leaves lead with T")
+    if isinstance(xs, (jax.Array, np.ndarray)):
+        if xs.ndim != 2:
+            raise ValueError(
+                f"scan: xs has shape {xs.shape}, one sequence is [T, D]; "
+                + ("vmap over the batch: jax.vmap(lambda xs: rnnx.scan(cell, params, xs))(xs)" if xs.ndim > 2
+                   else "give every step an axis of features: xs[:, None]")
+            )  # fmt: skip
+        if xs.shape[1] != cell.inputs:
+            raise ValueError(
+                f"scan: xs has {xs.shape[1]} features but {cell} takes {cell.inputs}; build the cell with "
+                f"inputs={xs.shape[1]} or project xs first"
+            )
+    steps = leaves[0].shape[0]
+    for leaf in leaves:
+        if leaf.shape[0] != steps:
+            raise ValueError(f"scan: leaves of xs have {steps} and {leaf.shape[0]} steps; give all of them the same T")
+    if resets is not None and (resets.shape != (steps,) or resets.dtype != bool):
+        raise ValueError(f"scan: resets is {resets.dtype}{list(resets.shape)}; give bool[{steps}], one flag a step")
+    if length is not None and (length.ndim or not jnp.issubdtype(length.dtype, jnp.integer)):
+        raise ValueError(f"scan: length is {length.dtype}{list(length.shape)}; give one whole number (vmap adds a batch)")
+    return steps
+
+
+def _column(flags: Array, like: Array) -> Array:
+    """[T] flags with the trailing axes of `like`, so that they broadcast over it."""
+    return flags.reshape(flags.shape + (1,) * (like.ndim - 1))
+
+
+def _match(what: str, got: Any, want: Any, remedy: str) -> None:
+    """Raise unless two states have one structure, one set of shapes and one set of dtypes."""
+    told = [jax.tree.map(lambda a: f"{a.dtype}{list(a.shape)}", tree) for tree in (got, want)]
+    if jax.tree.structure(got) != jax.tree.structure(want) or told[0] != told[1]:
+        raise ValueError(f"{what} is {told[0]} but the cell's is {told[1]}; {remedy}")

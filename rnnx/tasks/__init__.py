@@ -1,0 +1,16 @@
+"""Data and its loss as pure functions of a key."""
+
+from rnnx.tasks.adding import Adding
+from rnnx.tasks.copy import Copy
+from rnnx.tasks.digits import Digits
+from rnnx.tasks.task import Criterion, Task, batch, last_scored, solved
+from rnnx.tasks.text import Text
+
+TASKS = {
+    "adding": Adding,
+    "copy": Copy,
+    "digits": Digits,
+    "text": Text,
+}
+
+__all__ = ["TASKS", "Adding", "Copy", "Criterion", "Digits", "Task", "Text", "batch", "last_scored", "solved"]

@@ -1,0 +1,80 @@
+"""What a task is: examples as a pure function of a key, a loss for one step, a chance level and a criterion."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rnnx.types import Example
+
+
+class Criterion(NamedTuple):
+    """When a task counts as solved: `quantity` of held-out examples is "below" or "at least" `bound`."""
+
+    quantity: str  # "loss" or "accuracy"
+    bound: float
+    examples: int  # how many held-out examples it takes to say so
+    source: str  # who set it
+
+
+class Task(Protocol):
+    """A frozen dataclass: a length, a variant, and for real data a source.
+
+    `load` reads what examples are drawn from (nothing for generated tasks), once, on the host; `sample` is pure.
+    `steps` is the number of steps of an example's arrays. `correct` judges one scored step; the accuracy of a
+    network is its mean over scored steps, or over examples where only the last step is scored.
+    """
+
+    variant: str
+
+    @property
+    def inputs(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def chance(self) -> float: ...  # mean loss of the best predictor that remembers nothing
+    @property
+    def criterion(self) -> Criterion: ...
+    def load(self, split: str = "train") -> Any: ...
+    def sample(self, data: Any, key: Array) -> Example: ...
+    def loss(self, y: Array, target: Any) -> Array: ...
+    def correct(self, y: Array, target: Any) -> Array: ...
+
+
+def batch(task: Task, data: Any, key: Array, size: int) -> Example:
+    """`size` examples, leaves [size, ...]; a pure function of (data, key)."""
+    return jax.vmap(task.sample, (None, 0))(data, jax.random.split(key, size))
+
+
+def last_scored(example: Example) -> Example:
+    """The same example with the loss of its last scored step alone, at weight 1."""
+    steps = example.weights.shape[0]
+    index = jnp.max(jnp.where(example.weights != 0, jnp.arange(steps), -1))
+    return example._replace(weights=(jnp.arange(steps) == index).astype(example.weights.dtype))
+
+
+def solved(task: Task, loss: float, accuracy: float) -> bool:
+    """Whether held-out loss and accuracy meet the task's criterion."""
+    quantity, bound, *_ = task.criterion
+    return loss < bound if quantity == "loss" else accuracy >= bound
+
+
+# ------------------------------------------------------------------------------ losses that tasks share
+
+
+def squared_error(y: Array, target: Array) -> Array:
+    """(y - target)^2 of a network with one output.    y [1], target []"""
+    return jnp.square(y[0] - target)
+
+
+def cross_entropy(y: Array, target: Array) -> Array:
+    """-log softmax(y)[target], in nats.    y [O], target int []"""
+    return jax.nn.logsumexp(y) - y[target]
+
+
+def is_likeliest(y: Array, target: Array) -> Array:
+    """Whether the largest output is the target's."""
+    return jnp.argmax(y) == target
