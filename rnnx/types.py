@@ -157,7 +157,9 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if kind is not None and type(value) is not kind:
-        raise TypeError(f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}")
+        raise TypeError(
+            f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}"
+        )
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} got {value}; write a finite number")
     if field.name in ("inputs", "units", "outputs") and kind is int and value < 1:

@@ -66,7 +66,9 @@ def flow(
     O(B T) states.
     """
     if not hasattr(cell, "readout"):
-        raise TypeError(f"flow: {cell} gives no readout(weights, state, x); add it, y as a function of the new state")
+        raise TypeError(
+            f"flow: {cell} gives no readout(weights, state, x); add it, y as a function of the new state"
+        )
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(batch.xs)):
         raise TypeError("flow: xs holds whole numbers, which have no gradient; give them one-hot or embedded")
     return _flow(cell, params, batch, loss, states)
@@ -121,10 +123,10 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
     (rho, total), seen = jax.lax.scan(back, (nothing, empty), steps, reverse=True)
     if states is None:  # a learned initial state has a gradient too
         common = _common(rho, jnp.ones(size, bool))
-        dw, = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), common.value))
+        (dw,) = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), common.value))
         total = add(total, Scaled(dw, common.exponent))
     total = normalise(total)
-    gradient, = through_prepare(total.value)
+    (gradient,) = through_prepare(total.value)
     values, state, leaves, inputs = jax.tree.map(jnp.flip, seen)  # from time to lag
 
     def norm(tree: Any) -> Array:

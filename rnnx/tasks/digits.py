@@ -39,7 +39,9 @@ class Digits:
         one_of("digits: variant", self.variant, ("plain", "permuted"))
         if self.length not in LENGTHS:
             allowed = ", ".join(map(str, LENGTHS))
-            raise ValueError(f"digits: length is {self.length}; an image has 64 pixels, write one of {allowed}")
+            raise ValueError(
+                f"digits: length is {self.length}; an image has 64 pixels, write one of {allowed}"
+            )
 
     @property
     def inputs(self) -> int:

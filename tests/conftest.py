@@ -1,0 +1,11 @@
+"""Float64 for exactness, nothing promoted by accident, on the CPU."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported, here and in every program that a test runs
+
+import jax  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
