@@ -147,7 +147,7 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
     )
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, (jax.Array, np.ndarray, jax.core.Tracer)):
+    if isinstance(value, (jax.Array, np.ndarray)):
         raise TypeError(
             f"{where} got an array of shape {np.shape(value)}; a configuration holds plain numbers and names: "
             "write a Python value, or put what you sweep into the parameters"
@@ -157,9 +157,7 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if kind is not None and type(value) is not kind:
-        raise TypeError(
-            f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}"
-        )
+        raise TypeError(f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} got {value}; write a finite number")
     if field.name in ("inputs", "units", "outputs") and kind is int and value < 1:
@@ -240,13 +238,11 @@ def _crossing(jaxpr: Any, units: tuple[int, ...]) -> str | None:
             inner = (getattr(value, "jaxpr", value) for value in equation.params.values())
             reasons = (_crossing(value, units) for value in inner if hasattr(value, "eqns"))
             reason = next(filter(None, reasons), None)
-        elif name not in _ELEMENTWISE and not (
-            name == "broadcast_in_dim" and equation.invars[0].aval.shape == ()
-        ):
+        elif name not in _ELEMENTWISE and not (name == "broadcast_in_dim" and equation.invars[0].aval.shape == ()):
             reason = f"update uses {name}, which is not elementwise"
         else:
-            shapes = {v.aval.shape for v in (*equation.invars, *equation.outvars)} - {(), units}
-            reason = shapes and f"update applies {name} to shape {shapes.pop()}, not to [N] or a scalar"
+            mixed = {v.aval.shape for v in (*equation.invars, *equation.outvars)} - {(), units}
+            reason = f"update applies {name} to shape {mixed.pop()}, not to [N] or a scalar" if mixed else None
         if reason:
             return reason
     return None

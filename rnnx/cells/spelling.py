@@ -53,9 +53,7 @@ def to_json(cell: Any) -> str:
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
-            return {"name": _name(value)} | {
-                f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)
-            }
+            return {"name": _name(value)} | {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return [plain(v) for v in value] if isinstance(value, tuple) else value
 
     return json.dumps(plain(cell))

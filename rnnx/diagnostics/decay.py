@@ -24,9 +24,7 @@ def slope(curve: Array, reach: int | None = None) -> Array:
     count = jnp.sum(weight)
     lag = jnp.where(used, lags - jnp.sum(weight * lags) / count, jnp.zeros_like(lags))
     value = jnp.where(used, curve, jnp.zeros_like(curve))
-    return jnp.where(
-        count >= 2, jnp.sum(lag * (value - jnp.sum(value) / count)) / jnp.sum(lag * lag), jnp.nan
-    )
+    return jnp.where(count >= 2, jnp.sum(lag * (value - jnp.sum(value) / count)) / jnp.sum(lag * lag), jnp.nan)
 
 
 def half_life(slope: Array) -> Array:

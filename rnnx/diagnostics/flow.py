@@ -66,9 +66,7 @@ def flow(
     O(B T) states.
     """
     if not hasattr(cell, "readout"):
-        raise TypeError(
-            f"flow: {cell} gives no readout(weights, state, x); add it, y as a function of the new state"
-        )
+        raise TypeError(f"flow: {cell} gives no readout(weights, state, x); add it, y as a function of the new state")
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(batch.xs)):
         raise TypeError("flow: xs holds whole numbers, which have no gradient; give them one-hot or embedded")
     return _flow(cell, params, batch, loss, states)

@@ -1,8 +1,8 @@
 """Weights of other libraries, read and written as NumPy arrays.
 
-torch (also cuDNN's layout): `weight_ih` [G N, D], `weight_hh` [G N, N], `bias_ih`, `bias_hh` [G N], the gates of an LSTM in
-the order i, f, g, o and of a GRU r, z, n: the order of rnnx. Where torch has two biases and the cell one, the sum
-is read, and written as `bias_ih` beside a `bias_hh` of zeros.
+torch (also cuDNN's layout): `weight_ih` [G N, D], `weight_hh` [G N, N], `bias_ih`, `bias_hh` [G N]; the gates of an
+LSTM in the order i, f, g, o, of a GRU r, z, n, as in rnnx. Where torch has two biases and the cell one, the sum is
+read, and written as `bias_ih` beside a `bias_hh` of zeros.
 
 Concatenated, as tutorials write it: each gate has one matrix [N, N + D] that multiplies [h, x], and one bias [N].
 """
@@ -32,13 +32,11 @@ def from_torch(name: str, weights: Mapping[str, Any], suffix: str = "") -> Any:
             f"{gates} gate(s) of {name}; name the cell they come from"
         )
     zero = np.zeros(gates * units, w_h.dtype)
-    b_x, b_h = (
-        np.asarray(weights.get(f"bias_{side}{suffix}", zero)).reshape(gates, units) for side in ("ih", "hh")
-    )
+    b_x, b_h = (np.asarray(weights.get(f"bias_{side}{suffix}", zero)).reshape(gates, units) for side in ("ih", "hh"))
     w_x, w_h = (np.ascontiguousarray(w.reshape(gates, units, -1).transpose(2, 0, 1)) for w in (w_x, w_h))
     if name == "gru":  # the recurrent bias of n stands inside its reset gate, the others only in sums
         inside = np.concatenate([b_h[:2], np.zeros_like(b_h[2:])])
-        return gru.Params(w_x, w_h, b_x + inside, b_h[2])
+        return params(w_x, w_h, b_x + inside, b_h[2])
     return params(w_x, w_h, b_x + b_h)
 
 
@@ -82,17 +80,13 @@ def to_concatenated(name: str, params: Any) -> dict[str, np.ndarray]:
 
 def _family(name: str) -> tuple[Any, int]:
     if name not in _FAMILIES:
-        raise ValueError(
-            f"weights: no torch layout for cell {name!r}; there is one for {', '.join(_FAMILIES)}"
-        )
+        raise ValueError(f"weights: no torch layout for cell {name!r}; there is one for {', '.join(_FAMILIES)}")
     return _FAMILIES[name]
 
 
 def _letters(name: str) -> tuple[str, ...]:
     if name not in _GATES:
-        raise ValueError(
-            f"weights: no concatenated layout for cell {name!r}; there is one for {', '.join(_GATES)}"
-        )
+        raise ValueError(f"weights: no concatenated layout for cell {name!r}; there is one for {', '.join(_GATES)}")
     return _GATES[name]
 
 

@@ -71,9 +71,7 @@ def scan(
         resets = np.asarray(resets)
     if type(cell).__hash__ is None:
         raise TypeError(f"scan: {type(cell).__name__} cannot be hashed; make its class with @rnnx.types.cell")
-    return _scan(
-        cell, params, xs, state, resets, length, bool(reverse), keep or outputs, choose(cell, method)
-    )
+    return _scan(cell, params, xs, state, resets, length, bool(reverse), keep or outputs, choose(cell, method))
 
 
 def choose(cell: Any, method: Any) -> Any:
@@ -130,13 +128,9 @@ def _check_inputs(cell: Any, xs: Any, resets: Any, length: Any) -> int:
     steps = leaves[0].shape[0]
     for leaf in leaves:
         if leaf.shape[0] != steps:
-            raise ValueError(
-                f"scan: leaves of xs have {steps} and {leaf.shape[0]} steps; give all of them the same T"
-            )
+            raise ValueError(f"scan: leaves of xs have {steps} and {leaf.shape[0]} steps; give all of them the same T")
     if resets is not None and (resets.shape != (steps,) or resets.dtype != bool):
-        raise ValueError(
-            f"scan: resets is {resets.dtype}{list(resets.shape)}; give bool[{steps}], one flag a step"
-        )
+        raise ValueError(f"scan: resets is {resets.dtype}{list(resets.shape)}; give bool[{steps}], one flag a step")
     if length is not None and (length.ndim or not jnp.issubdtype(length.dtype, jnp.integer)):
         raise ValueError(
             f"scan: length is {length.dtype}{list(length.shape)}; give one whole number (vmap adds a batch)"

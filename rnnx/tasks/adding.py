@@ -27,9 +27,7 @@ VARIANTS = {
     "hs97": Variant(
         6, -1.0, 0.5, 0.25, 0.04, Criterion("accuracy", 1.0, 2000, "Hochreiter & Schmidhuber 1997, exp. 4")
     ),
-    "pascanu": Variant(
-        4, 0.0, 0.0, 0.5, 0.2, Criterion("accuracy", 0.99, 10_000, "Pascanu, Mikolov & Bengio 2013")
-    ),
+    "pascanu": Variant(4, 0.0, 0.0, 0.5, 0.2, Criterion("accuracy", 0.99, 10_000, "Pascanu, Mikolov & Bengio 2013")),
     "plrnn": Variant(
         4, 0.0, 0.0, 1.0, 0.04, Criterion("accuracy", 0.99, 10_000, "Schmidt et al. 2021; the bound is ours")
     ),
@@ -63,9 +61,7 @@ class Adding:
         one_of("adding: variant", self.variant, VARIANTS)
         shortest = VARIANTS[self.variant].shortest
         if self.length < shortest:
-            raise ValueError(
-                f"adding: length is {self.length}; variant {self.variant} needs at least {shortest}"
-            )
+            raise ValueError(f"adding: length is {self.length}; variant {self.variant} needs at least {shortest}")
 
     @property
     def steps(self) -> int:

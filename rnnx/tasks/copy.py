@@ -64,26 +64,18 @@ class Copy:
         del data
         key_symbols, key_delay = jax.random.split(key)
         symbols = jax.random.randint(key_symbols, (SYMBOLS,), 0, KINDS)
-        delay = (
-            jax.random.randint(key_delay, (), 1, self.length + 1)
-            if self.variant == "variable"
-            else self.length
-        )
+        delay = jax.random.randint(key_delay, (), 1, self.length + 1) if self.variant == "variable" else self.length
         length = delay + 2 * SYMBOLS
         answer = length - SYMBOLS  # the step of the first answer
         time = jnp.arange(self.steps)
         ask = answer if self.variant in ("exprnn", "s4") else answer - 1
         asked = time >= ask if self.variant in ("tcn", "s4") else time == ask
-        tokens = jnp.where(
-            time < SYMBOLS, symbols[jnp.minimum(time, SYMBOLS - 1)], jnp.where(asked, MARKER, BLANK)
-        )
+        tokens = jnp.where(time < SYMBOLS, symbols[jnp.minimum(time, SYMBOLS - 1)], jnp.where(asked, MARKER, BLANK))
         answers = (time >= answer) & (time < length)
         targets = jnp.where(answers, symbols[jnp.clip(time - answer, 0, SYMBOLS - 1)], BLANK)
         scored = answers if self.variant == "s4" else time < length
         weights = scored / jnp.sum(scored)
-        return Example(
-            jax.nn.one_hot(tokens, 10), targets, weights, length if self.variant == "variable" else None
-        )
+        return Example(jax.nn.one_hot(tokens, 10), targets, weights, length if self.variant == "variable" else None)
 
     def loss(self, y: Array, target: Array) -> Array:
         return cross_entropy(y, target)

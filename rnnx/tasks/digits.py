@@ -39,9 +39,7 @@ class Digits:
         one_of("digits: variant", self.variant, ("plain", "permuted"))
         if self.length not in LENGTHS:
             allowed = ", ".join(map(str, LENGTHS))
-            raise ValueError(
-                f"digits: length is {self.length}; an image has 64 pixels, write one of {allowed}"
-            )
+            raise ValueError(f"digits: length is {self.length}; an image has 64 pixels, write one of {allowed}")
 
     @property
     def inputs(self) -> int:
@@ -66,9 +64,7 @@ class Digits:
         if self.variant == "permuted":
             image = image[np.random.default_rng(PERMUTATION_SEED).permutation(PIXELS)]
         weights = (jnp.arange(self.length) == self.length - 1).astype(image.dtype)
-        return Example(
-            image.reshape(self.length, self.inputs), jnp.full(self.length, classes[index]), weights
-        )
+        return Example(image.reshape(self.length, self.inputs), jnp.full(self.length, classes[index]), weights)
 
     def loss(self, y: Array, target: Array) -> Array:
         return cross_entropy(y, target)

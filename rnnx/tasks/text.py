@@ -56,9 +56,7 @@ class Text:
 
     @property
     def criterion(self) -> Criterion:
-        return Criterion(
-            "loss", _entropies(self.file, self.variant)[1], 1000, "beats the bigram entropy; ours"
-        )
+        return Criterion("loss", _entropies(self.file, self.variant)[1], 1000, "beats the bigram entropy; ours")
 
     def load(self, split: str = "train") -> np.ndarray:
         """The symbols of a split, "train" or "test", as int32 positions in the alphabet."""
@@ -90,11 +88,7 @@ def _read(file: str, variant: str) -> tuple[tuple[str | int, ...], np.ndarray]:
         raise ValueError(
             f"text: {file} is not UTF-8 at byte {error.start}; convert it first, e.g. with iconv -t UTF-8"
         ) from None
-    codes = (
-        np.frombuffer(raw, np.uint8)
-        if variant == "bytes"
-        else np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    )
+    codes = np.frombuffer(raw, np.uint8) if variant == "bytes" else np.frombuffer(text.encode("utf-32-le"), np.uint32)
     alphabet, symbols = np.unique(codes, return_inverse=True)
     names = alphabet.tolist() if variant == "bytes" else map(chr, alphabet.tolist())
     return tuple(names), symbols.astype(np.int32)

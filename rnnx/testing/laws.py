@@ -24,9 +24,7 @@ def interface(subject: Subject) -> None:
         assert from_json(to_json(cell)) == cell
     assert isinstance(cell.inputs, int) and isinstance(cell.outputs, int)
     for leaf in jax.tree.leaves(subject.params):
-        assert jnp.issubdtype(leaf.dtype, jnp.floating), (
-            f"init makes {leaf.dtype}; parameters are real arrays"
-        )
+        assert jnp.issubdtype(leaf.dtype, jnp.floating), f"init makes {leaf.dtype}; parameters are real arrays"
     again = cell.init(jax.random.key(subject.seed))
     assert _same(again, subject.params), "init is not a pure function of its key"
 
@@ -138,9 +136,7 @@ def truncation(subject: Subject) -> None:
         final, ys = subject.run(subject.xs, subject.states, length=length, reverse=reverse)
         for n in (0, STEPS - 2):
             how = {"reverse": reverse, "method": subject.method}
-            short = subject.scan(
-                subject.cell, subject.params, subject.xs[n, :n], _case(subject.states, n), **how
-            )
+            short = subject.scan(subject.cell, subject.params, subject.xs[n, :n], _case(subject.states, n), **how)
             _close(subject, (_case(final, n), ys[n, :n]), short)
             assert not np.any(ys[n, n:]), "outputs at and after length are not zero"
         assert _same(_case(final, 0), _case(subject.states, 0)), "length 0 does not return the state given"
@@ -162,9 +158,7 @@ def infinity(subject: Subject) -> None:
     """An infinite state does not survive a reset."""
     infinite = jax.tree.map(lambda leaf: np.full_like(leaf, np.inf), subject.states)
     want = subject.run(subject.xs, subject.fresh)
-    assert _same(subject.run(subject.xs, infinite, _time() == np.zeros((CASES, 1))), want), (
-        "infinity survived a reset"
-    )
+    assert _same(subject.run(subject.xs, infinite, _time() == np.zeros((CASES, 1))), want), "infinity survived a reset"
 
 
 def reversal(subject: Subject) -> None:
