@@ -44,7 +44,7 @@ class Adding:
     | tcn (Bai, Kolter & Koltun 2018) | U[0,1] | any | any other | a + b | T |
     | plrnn (Schmidt et al. 2021) | U[0,1] | [0, 10) | [0, T/2), another | a + b | T |
     | pascanu (Pascanu, Mikolov & Bengio 2013) | U[0,1] | [0, L/10) | [L/10, L/2) | (a + b)/2 | L in [T, 1.1 T) |
-    | hs97 (Hochreiter & Schmidhuber 1997, exp. 4) | U[-1,1] | [0, 10) | [0, T/2 - 1), another | 1/2 + (a + b)/4 | L in [T, 1.1 T] |
+    | hs97 (Hochreiter & Schmidhuber 1997) | U[-1,1] | [0, 10) | [0, T/2-1), another | (2+a+b)/4 | L in [T, 1.1 T] |
 
     In hs97 the marks of the first and the last step are -1, and a value drawn at the first step counts as 0.
     Windows shrink to what fits where T is small. Chance is the variance of the target: 1/6, or 1/24

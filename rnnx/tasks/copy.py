@@ -25,7 +25,7 @@ class Copy:
     | tcn (Bai, Kolter & Koltun 2018) | 10 symbols, T-1 blanks, 11 markers | all T+20 steps |
     | exprnn (Lezcano-Casado & Martinez-Rubio 2019) | 10 symbols, T blanks, marker, 9 blanks | all T+20 steps |
     | s4 (Gu et al., state-spaces repository) | 10 symbols, T blanks, 10 markers | the 10 answers |
-    | variable (Henaff, Szlam & LeCun 2016; Tallec & Ollivier 2018) | as urnn, the delay drawn from 1..T | all its steps |
+    | variable (Henaff et al. 2016; Tallec & Ollivier 2018) | as urnn, the delay drawn from 1..T | all its steps |
 
     Inputs are one-hot over ten (eight kinds, blank, marker), outputs scores of nine (eight kinds, blank). The loss is
     the mean cross-entropy, in nats, of the scored steps. Chance is what a network reaches that knows the
@@ -64,7 +64,8 @@ class Copy:
         del data
         key_symbols, key_delay = jax.random.split(key)
         symbols = jax.random.randint(key_symbols, (SYMBOLS,), 0, KINDS)
-        delay = jax.random.randint(key_delay, (), 1, self.length + 1) if self.variant == "variable" else self.length
+        varies = self.variant == "variable"
+        delay = jax.random.randint(key_delay, (), 1, self.length + 1) if varies else jnp.asarray(self.length)
         length = delay + 2 * SYMBOLS
         answer = length - SYMBOLS  # the step of the first answer
         time = jnp.arange(self.steps)
@@ -75,7 +76,7 @@ class Copy:
         targets = jnp.where(answers, symbols[jnp.clip(time - answer, 0, SYMBOLS - 1)], BLANK)
         scored = answers if self.variant == "s4" else time < length
         weights = scored / jnp.sum(scored)
-        return Example(jax.nn.one_hot(tokens, 10), targets, weights, length if self.variant == "variable" else None)
+        return Example(jax.nn.one_hot(tokens, 10), targets, weights, length if varies else None)
 
     def loss(self, y: Array, target: Array) -> Array:
         return cross_entropy(y, target)
