@@ -8,7 +8,7 @@ from rnnx.diagnostics.scaled import LOG10_2
 LOG10_FLOAT32_TINY = -37.92977945366163  # log10 of float32's smallest normal number, 2**-126
 
 
-def slope(curve: Array, reach: int | None = None) -> Array:
+def slope(curve: Array, reach: int | Array | None = None) -> Array:
     """Least-squares slope of log10 norm per step, over lags 0.1 T to 0.9 T of the first T = `reach` lags.
 
     Negative when the gradient vanishes. Points that are not finite are left out; NaN with fewer than two.
@@ -17,7 +17,7 @@ def slope(curve: Array, reach: int | None = None) -> Array:
     >>> float(slope(-0.5 * jnp.arange(100.0)))
     -0.5
     """
-    steps = curve.shape[0] if reach is None else reach
+    steps = jnp.asarray(curve.shape[0] if reach is None else reach).astype(curve.dtype)
     lags = jnp.arange(curve.shape[0], dtype=curve.dtype)
     used = (lags >= 0.1 * steps) & (lags <= 0.9 * steps) & (lags < steps) & jnp.isfinite(curve)
     weight = used.astype(curve.dtype)
@@ -37,6 +37,8 @@ def half_life(slope: Array) -> Array:
     return jnp.where(slope < 0, -LOG10_2 / slope, jnp.where(jnp.isnan(slope), jnp.nan, jnp.inf))
 
 
-def share_below_float32(curve: Array, reach: int | None = None) -> Array:
+def share_below_float32(curve: Array, reach: int | Array | None = None) -> Array:
     """The share of the first `reach` lags whose norm is below float32's smallest normal number, 1.2e-38."""
-    return jnp.mean((curve[:reach] < LOG10_FLOAT32_TINY).astype(curve.dtype))
+    steps = jnp.asarray(curve.shape[0] if reach is None else reach)
+    lost = (curve < LOG10_FLOAT32_TINY) & (jnp.arange(curve.shape[0]) < steps)
+    return jnp.sum(lost.astype(curve.dtype)) / steps.astype(curve.dtype)

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.diagnostics.scaled import (
+    ZERO,
     Scaled,
-    add,
     align,
-    largest,
     log10_mean,
     log10_norm,
     normalise,
+    plus,
     unscaled,
 )
 from rnnx.scans import Sequential, scan
@@ -102,28 +102,28 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
         rho, total = carry  # J_{t+1}^T delta_{t+1} by example, and dL/dweights summed over the batch
         y, through_readout = jax.vjp(readout, weights, t.after, t.x)
         value, dy = jax.value_and_grad(lambda y: jnp.sum(losses(y, t.target, t.weight)))(y)
-        dw_y, ds_y, dx_y = through_readout(dy)
-        delta = jax.vmap(add)(rho, jax.vmap(unscaled)(ds_y))
+        dy = jax.vmap(normalise)(jax.vmap(unscaled)(dy))
+        _, ds_y, dx_y = through_readout(dy.value)
+        delta = jax.vmap(plus)(rho, Scaled(ds_y, dy.exponent))
 
         _, through_step = jax.vjp(transition, weights, t.before, t.x)
         _, ds, dx = through_step(_masked(delta.value, t.real))
-        dx = jax.vmap(add)(Scaled(dx, delta.exponent), jax.vmap(unscaled)(dx_y))
+        dx = jax.vmap(plus)(Scaled(dx, delta.exponent), Scaled(dx_y, dy.exponent))
         rho = _where(t.real, jax.vmap(normalise)(Scaled(ds, delta.exponent)), rho)
 
-        common = _common(delta, t.real)
-        dw, _, _ = through_step(common.value)
-        total = add(add(total, Scaled(dw, common.exponent)), unscaled(dw_y))
+        late, early = _common(dy, t.real), _common(delta, t.real)
+        dw_y, dw = through_readout(late.value)[0], through_step(early.value)[0]
+        total = plus(total, Scaled(dw_y, late.exponent), Scaled(dw, early.exponent))
         leaves = jax.tree.map(lambda leaf: _norms(Scaled(leaf, delta.exponent), t.real), delta.value)
         return (rho, total), (value, _norms(delta, t.real), leaves, _norms(dx, t.real))
 
-    nothing = jax.vmap(unscaled)(jax.tree.map(jnp.zeros_like, before))
-    empty = unscaled(jax.tree.map(jnp.zeros_like, weights))
+    nothing = jax.vmap(normalise)(jax.vmap(unscaled)(jax.tree.map(jnp.zeros_like, before)))
+    empty = normalise(unscaled(jax.tree.map(jnp.zeros_like, weights)))
     (rho, total), seen = jax.lax.scan(back, (nothing, empty), steps, reverse=True)
     if states is None:  # a learned initial state has a gradient too
-        common = _common(rho, jnp.ones(size, bool))
-        (dw,) = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), common.value))
-        total = add(total, Scaled(dw, common.exponent))
-    total = normalise(total)
+        start = _common(rho, jnp.ones(size, bool))
+        (dw,) = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), start.value))
+        total = plus(total, Scaled(dw, start.exponent))
     (gradient,) = through_prepare(total.value)
     values, state, leaves, inputs = jax.tree.map(jnp.flip, seen)  # from time to lag
 
@@ -154,12 +154,10 @@ def _states(state: Any, y: Array) -> Any:
 
 
 def _common(numbers: Scaled, real: Array) -> Scaled:
-    """A batch of numbers, each with its exponent, as one with the exponent of the largest; 0 if not real."""
-    numbers = jax.vmap(normalise)(numbers)
-    counts = real & (jax.vmap(largest)(numbers.value) != 0)
-    top = jnp.max(jnp.where(counts, numbers.exponent, jnp.iinfo(jnp.int32).min))
-    top = jnp.where(jnp.any(counts), top, jnp.zeros_like(top))
-    return Scaled(_masked(jax.vmap(align, (0, None))(numbers, top), counts), top)
+    """A batch of numbers, each with its exponent, as one with the exponent of the largest; 0 where not real."""
+    exponents = jnp.where(real, numbers.exponent, ZERO)
+    top = jnp.max(exponents)
+    return Scaled(_masked(jax.vmap(align, (0, None))(numbers, top), real), top)
 
 
 def _norms(numbers: Scaled, real: Array) -> Curve:

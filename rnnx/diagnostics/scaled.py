@@ -4,6 +4,7 @@ A gradient that has travelled 10,000 steps is 10^-3010 or 10^414; its norm is a 
 logarithm. Scaling is by exact powers of two, so that it rounds nothing.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,10 @@ class Scaled(NamedTuple):
     exponent: Array  # int32 []
 
 
+# The exponent of zero: below every other, and far enough from the end of int32 to be added to.
+ZERO = -(2**30)
+
+
 def unscaled(tree: Any) -> Scaled:
     """A pytree as it is."""
     return Scaled(tree, jnp.zeros((), jnp.int32))
@@ -28,18 +33,31 @@ def unscaled(tree: Any) -> Scaled:
 def power_of_two(n: Array, dtype: Any) -> Array:
     """2**n, exact (`exp2` is not, on XLA); n is clipped to the exponents of `dtype`'s normal numbers."""
     info = jnp.finfo(dtype)
-    n = jnp.clip(n, info.minexp, info.maxexp - 1)
-    wide, whole = (jnp.float64, jnp.int64) if info.bits == 64 else (jnp.float32, jnp.int32)
-    bits = (n.astype(whole) + (jnp.finfo(wide).maxexp - 1)) << jnp.finfo(wide).nmant
-    return lax.bitcast_convert_type(bits, wide).astype(dtype)
+    wide = _wide(dtype)
+    n = jnp.clip(n, info.minexp, info.maxexp - 1).astype(wide.whole) + wide.bias
+    return lax.bitcast_convert_type(n << wide.mantissa, wide.dtype).astype(dtype)
 
 
 def exponent(x: Array) -> Array:
     """The int32 e with 2**(e-1) <= x < 2**e; 0 where x is 0, infinite or NaN."""
-    wide = x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
-    usable = jnp.isfinite(wide) & (wide > 0)
-    e = jnp.frexp(jnp.where(usable, wide, jnp.ones_like(wide)))[1]
-    return jnp.where(usable, e.astype(jnp.int32), jnp.zeros_like(e, jnp.int32))
+    wide = _wide(x.dtype)
+    x = x.astype(wide.dtype)
+    e = (lax.bitcast_convert_type(x, wide.whole) >> wide.mantissa).astype(jnp.int32) - (wide.bias - 1)
+    return jnp.where(jnp.isfinite(x) & (x > 0), e, jnp.zeros_like(e))
+
+
+class _Wide(NamedTuple):
+    """The format whose bits are read: float64 for itself, float32 for all others."""
+
+    dtype: Any
+    whole: Any
+    mantissa: int
+    bias: int
+
+
+def _wide(dtype: Any) -> _Wide:
+    double = jnp.finfo(dtype).bits == 64
+    return _Wide(jnp.float64, jnp.int64, 52, 1023) if double else _Wide(jnp.float32, jnp.int32, 23, 127)
 
 
 def largest(tree: Any) -> Array:
@@ -53,40 +71,46 @@ def shift(tree: Any, n: Array) -> Any:
 
 
 def normalise(number: Scaled) -> Scaled:
-    """The same number with its largest entry in [1/2, 1)."""
-    e = exponent(largest(number.value))
-    return Scaled(shift(number.value, -e), number.exponent + e)
+    """The same number with its largest entry in [1/2, 1); zero gets the exponent ZERO."""
+    size = largest(number.value)
+    e = exponent(size)
+    return Scaled(shift(number.value, -e), jnp.where(size == 0, ZERO, number.exponent + e))
 
 
 def align(number: Scaled, top: Array) -> Any:
-    """The value of `number` at exponent `top`; what is too small to matter beside 2**top becomes 0."""
+    """The value of a normalised number at exponent `top`, not below its own; 0 where that is far too small."""
     n = number.exponent - top
-    small = n < -200
-    return jax.tree.map(lambda leaf: jnp.where(small, jnp.zeros_like(leaf), leaf), shift(number.value, n))
+    factor = jnp.where(n < -120, 0, 1).astype(jnp.int32)  # 2**-120 beside 1 is nothing in any format
+    return jax.tree.map(lambda leaf: leaf * (power_of_two(n, leaf.dtype) * factor.astype(leaf.dtype)), number.value)
+
+
+def plus(*numbers: Scaled) -> Scaled:
+    """The sum of numbers that are normalised or nearly, so that their exponents tell their sizes."""
+    top = functools.reduce(jnp.maximum, [number.exponent for number in numbers])
+    terms = [align(number, top) for number in numbers]
+    return Scaled(functools.reduce(functools.partial(jax.tree.map, jnp.add), terms), top)
 
 
 def add(a: Scaled, b: Scaled) -> Scaled:
     """a + b, rounded once."""
-    a, b = normalise(a), normalise(b)
-    top = jnp.maximum(a.exponent, b.exponent)
-    top = jnp.where(largest(a.value) == 0, b.exponent, jnp.where(largest(b.value) == 0, a.exponent, top))
-    return Scaled(jax.tree.map(jnp.add, align(a, top), align(b, top)), top)
+    return plus(normalise(a), normalise(b))
 
 
 def log10_norm(tree: Any, exponent: Array | int = 0) -> Array:
     """log10 of the Euclidean norm of a pytree times 2**exponent; -inf for zero.
 
-    The squares are summed after the largest entry has been brought to [1/2, 1), so that they neither
-    underflow (as float32 squares do below 1e-19, and `optax.tree.norm` with them) nor overflow.
+    The squares are summed after a division by the largest entry, so that they neither underflow (as float32
+    squares do below 1e-19, and `optax.tree.norm` with them) nor overflow.
 
     >>> import jax.numpy as jnp
     >>> round(float(log10_norm(jnp.array([3e-30, 4e-30]))), 4)
     -29.301
     """
-    number = normalise(Scaled(tree, jnp.asarray(exponent, jnp.int32)))
-    squares = sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(number.value))
-    squares = jnp.asarray(squares)
-    return jnp.log10(squares) / 2 + number.exponent.astype(squares.dtype) * LOG10_2
+    size = largest(tree)
+    unit = jnp.where((size > 0) & jnp.isfinite(size), size, jnp.ones_like(size))
+    squares = [jnp.sum(jnp.square(leaf / unit.astype(leaf.dtype))).astype(unit.dtype) for leaf in jax.tree.leaves(tree)]
+    powers = jnp.asarray(exponent, jnp.int32).astype(unit.dtype) * LOG10_2
+    return jnp.log10(sum(squares, start=jnp.zeros_like(unit))) / 2 + jnp.log10(unit) + powers
 
 
 def log10_mean(numbers: Array, real: Array) -> Array:

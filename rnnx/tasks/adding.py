@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rnnx.tasks.task import Criterion, squared_error
+from rnnx.tasks.task import Criterion, below, squared_error
 from rnnx.types import Example, one_of, static
 
 TENTH_OF_CHANCE = Criterion("loss", 1 / 60, 1000, "a tenth of chance, 1/6; ours")
@@ -85,10 +85,11 @@ class Adding:
     def sample(self, data: Any, key: Array) -> Example:
         del data
         _, lowest, offset, scale, *_ = VARIANTS[self.variant]
-        key_values, key_length, key_marks = jax.random.split(key, 3)
+        key_values, key_places = jax.random.split(key)
         values = jax.random.uniform(key_values, (self.steps,), minval=lowest)
-        length = jax.random.randint(key_length, (), self.length, self.steps + 1)
-        first, second = self._marks(key_marks, length)
+        words = jax.random.bits(key_places, (3,), jnp.uint32)
+        length = self.length + below(words[0], self.steps + 1 - self.length)
+        first, second = self._marks(words[1:], length)
         time = jnp.arange(self.steps)
         one = jnp.ones_like(values)
         marks = jnp.where((time == first) | (time == second), one, 0 * one)
@@ -101,30 +102,26 @@ class Adding:
         weights = (time == length - 1).astype(values.dtype)
         return Example(xs, targets, weights, None if self.steps == self.length else length)
 
-    def _marks(self, key: Array, length: Array) -> tuple[Array, Array]:
-        """The two marked steps."""
-        one, two = jax.random.split(key)
+    def _marks(self, words: Array, length: Array) -> tuple[Array, Array]:
+        """The two marked steps, from two random words."""
+        one, two = words
         half = self.length // 2
-
-        def between(key: Array, low: Any, high: Any) -> Array:
-            return jax.random.randint(key, (), low, high)
 
         def other(first: Array, high: int) -> Array:
             """Uniform over the steps below `high` other than `first` (which may lie beyond)."""
-            drawn = between(two, 0, high - (first < high))
+            drawn = below(two, high - (first < high))
             return drawn + ((drawn >= first) & (first < high))
 
         if self.variant == "urnn":
-            return between(one, 0, half), between(two, half, self.length)
-        if self.variant == "tcn":
-            first = between(one, 0, self.length)
-            return first, other(first, self.length)
+            return below(one, half), half + below(two, self.length - half)
         if self.variant == "pascanu":
             tenth = jnp.maximum(1, length // 10)
-            return between(one, 0, tenth), between(two, tenth, length // 2)
-        window = half - 1 if self.variant == "hs97" else half
-        first = between(one, 0, min(10, self.length - 1))
-        return first, other(first, window)
+            return below(one, tenth), tenth + below(two, length // 2 - tenth)
+        if self.variant == "tcn":
+            first = below(one, self.length)
+            return first, other(first, self.length)
+        first = below(one, min(10, self.length - 1))
+        return first, other(first, half - 1 if self.variant == "hs97" else half)
 
     def loss(self, y: Array, target: Array) -> Array:
         return squared_error(y, target)

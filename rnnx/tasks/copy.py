@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rnnx.tasks.task import Criterion, cross_entropy, is_likeliest
+from rnnx.tasks.task import Criterion, below, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
 SYMBOLS, KINDS = 10, 8  # ten symbols to copy, of eight kinds
@@ -62,10 +62,10 @@ class Copy:
 
     def sample(self, data: Any, key: Array) -> Example:
         del data
-        key_symbols, key_delay = jax.random.split(key)
-        symbols = jax.random.randint(key_symbols, (SYMBOLS,), 0, KINDS)
+        words = jax.random.bits(key, (SYMBOLS + 1,), jnp.uint32)
+        symbols = below(words[:SYMBOLS], KINDS)
         varies = self.variant == "variable"
-        delay = jax.random.randint(key_delay, (), 1, self.length + 1) if varies else jnp.asarray(self.length)
+        delay = 1 + below(words[SYMBOLS], self.length) if varies else jnp.asarray(self.length)
         length = delay + 2 * SYMBOLS
         answer = length - SYMBOLS  # the step of the first answer
         time = jnp.arange(self.steps)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rnnx.tasks.task import Criterion, cross_entropy, is_likeliest
+from rnnx.tasks.task import Criterion, below, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
 PIXELS = 64
@@ -59,7 +59,7 @@ class Digits:
 
     def sample(self, data: tuple[Array, Array], key: Array) -> Example:
         images, classes = (jnp.asarray(a) for a in data)
-        index = jax.random.randint(key, (), 0, len(classes))
+        index = below(jax.random.bits(key, (), jnp.uint32), len(classes))
         image = images[index]
         if self.variant == "permuted":
             image = image[np.random.default_rng(PERMUTATION_SEED).permutation(PIXELS)]

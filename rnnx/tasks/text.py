@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rnnx.tasks.task import Criterion, cross_entropy, is_likeliest
+from rnnx.tasks.task import Criterion, below, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
 
@@ -66,7 +66,7 @@ class Text:
         return symbols[border:] if split == "test" else symbols[:border]
 
     def sample(self, data: Array, key: Array) -> Example:
-        start = jax.random.randint(key, (), 0, len(data) - self.length)
+        start = below(jax.random.bits(key, (), jnp.uint32), len(data) - self.length)
         window = jax.lax.dynamic_slice(jnp.asarray(data), (start,), (self.length + 1,))
         xs = jax.nn.one_hot(window[:-1], self.inputs)
         return Example(xs, window[1:], jnp.full(self.length, 1 / self.length, xs.dtype))

@@ -56,7 +56,10 @@ class Supervised:
         one_of("Supervised.optimizer", self.optimizer, OPTIMIZERS)
 
     def init(self, key: Array) -> TrainState:
-        params = self.cell.init(key)
+        return self.begin(self.cell.init(key))
+
+    def begin(self, params: Any) -> TrainState:
+        """The state that starts from given parameters."""
         return TrainState(params, self._optax().init(params), jnp.zeros((), jnp.int32))
 
     def update(self, state: TrainState, batch: Example) -> tuple[TrainState, Metrics]:

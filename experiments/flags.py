@@ -1,0 +1,161 @@
+"""Kinds of flags that refuse nonsense in one line, for every program. Nothing here imports JAX.
+
+A program defines its flags with `define`, and calls `parse` before it imports anything slow.
+"""
+
+import difflib
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from absl import app, flags
+
+from experiments import cell_specs, exits
+
+HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
+
+
+class _Kind(flags.ArgumentParser):
+    """A flag's value through a function of its text; what is not text is a default, and passes."""
+
+    def __init__(self, read: Callable[[str], Any], words: str):
+        self.read, self.syntactic_help = read, words
+
+    def parse(self, argument: Any) -> Any:
+        return self.read(argument.strip()) if isinstance(argument, str) else argument
+
+
+class _Text(flags.ArgumentSerializer):
+    def serialize(self, value: Any) -> str:
+        return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def define(kind: flags.ArgumentParser, name: str, default: Any, help: str) -> flags.FlagHolder:
+    return flags.DEFINE(kind, name, default, help, serializer=_Text())
+
+
+# -------------------------------------------------------------------------------------------- the kinds
+
+
+def whole(lowest: int, highest: int) -> flags.ArgumentParser:
+    """A whole number from `lowest` to `highest`."""
+    return _Kind(lambda text: _whole(text, lowest, highest), f"a whole number, {lowest} to {highest}")
+
+
+def positive() -> flags.ArgumentParser:
+    """A finite number above zero."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number) or number <= 0:
+            raise ValueError(f"{text!r} is not a finite number above 0; write e.g. 0.001")
+        return number
+
+    return _Kind(read, "a number above 0")
+
+
+def wholes(lowest: int, highest: int, example: str) -> flags.ArgumentParser:
+    """A list of different whole numbers."""
+
+    def read(text: str) -> list[int]:
+        return _different([_whole(part.strip(), lowest, highest, example) for part in text.split(",")])
+
+    return _Kind(read, f"whole numbers, {lowest} to {highest}, with commas")
+
+
+def seeds(most: int) -> flags.ArgumentParser:
+    """`5` is a count, seeds 0 to 4; `0,1,7` is a list, and so is `7,`."""
+
+    def read(text: str) -> list[int]:
+        example = "write a count such as 5, or a list such as 0,1,7 (7, is seed 7)"
+        if "," not in text:
+            return list(range(_whole(text, 1, most, example)))
+        parts = text.removesuffix(",").split(",")
+        return _different([_whole(part.strip(), 0, HIGHEST_SEED, example) for part in parts])
+
+    return _Kind(read, "a count, or a list with a comma")
+
+
+def word(choices: Sequence[str]) -> flags.ArgumentParser:
+    """One of a few words."""
+    return _Kind(lambda text: _known(text, choices), " | ".join(choices))
+
+
+def free(words: str) -> flags.ArgumentParser:
+    """Any text that is not empty."""
+
+    def read(text: str) -> str:
+        if not text:
+            raise ValueError(f"nothing given; write {words}")
+        return text
+
+    return _Kind(read, words)
+
+
+def cells(names: Sequence[str]) -> flags.ArgumentParser:
+    """Cells with options (`cell_specs`); whether an option exists is the cell's to say."""
+
+    def read(text: str) -> list[cell_specs.CellSpec]:
+        specs = cell_specs.parse(text)
+        for spec in specs:
+            _known(spec.name, names)
+        return _different(specs)
+
+    return _Kind(read, "names with options, with commas")
+
+
+def _whole(text: str, lowest: int, highest: int, example: str = "") -> int:
+    example = example or f"write e.g. {max(lowest, min(10, highest))}"
+    if not text:
+        raise ValueError(f"an empty entry; {example}")
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number; {example}") from None
+    if not lowest <= number <= highest:
+        raise ValueError(f"{number} is outside {lowest} to {highest}; {example}")
+    return number
+
+
+def _known(text: str, choices: Sequence[str]) -> str:
+    if text not in choices:
+        near = difflib.get_close_matches(text, choices, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"unknown {text!r}; {hint}write one of {', '.join(choices)}")
+    return text
+
+
+def _different(entries: list) -> list:
+    for entry in entries:
+        if entries.count(entry) > 1:
+            name = entry.name if isinstance(entry, cell_specs.CellSpec) else entry
+            raise ValueError(f"{name} stands twice; write it once")
+    return entries
+
+
+# --------------------------------------------------------------------------------------------- programs
+
+
+def parse(argv: Sequence[str]) -> None:
+    """Read the command line into absl's FLAGS; on a mistake one line, status 2; on --help the help, status 0."""
+    app.define_help_flags()
+    try:
+        rest = flags.FLAGS(list(argv))
+    except flags.Error as error:
+        fail(" ".join(str(error).split()))
+    except OSError as error:  # a --flagfile that cannot be read
+        fail(f"flag --flagfile: {error}")
+    except SystemExit:
+        sys.exit(exits.OK)
+    if len(rest) > 1:
+        fail(f"unexpected word {rest[1]!r}; flags start with --, e.g. --lengths=10,100")
+
+
+def fail(message: str) -> NoReturn:
+    """One line on standard error, and status 2."""
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(exits.BAD_INPUT)

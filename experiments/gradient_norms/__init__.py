@@ -1,0 +1,1 @@
+"""Compare gradient norms of recurrent cells across sequence lengths."""

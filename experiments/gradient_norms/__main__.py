@@ -1,0 +1,82 @@
+"""Measure how the gradient of a recurrent network fades or grows with the distance it travels.
+
+Example: python -m experiments.gradient_norms --task=adding --cells='lstm,elman(init=orthogonal)' --lengths=50,200
+
+Every named cell is initialised from K seeds and the flow of its gradient is measured at every length, log10 of
+the norm of dL/ds_t by lag; with --train_steps=N again after N steps of training. Prints a table and writes
+results.jsonl, flow.npz, summary.csv, summary.json, run.json, config.flags, gradient_norms.png and .svg to --out.
+The same command again resumes. --flagfile=FILE reads flags from a file, one a line. Exit status: 0 done, 2 bad
+input, 3 a loss that is not finite, 75 interrupted (resumable).
+"""
+
+import os
+import sys
+
+from absl import flags
+
+from experiments import exits, names
+from experiments import flags as kinds
+from experiments.gradient_norms.settings import Settings
+from experiments.tables import FORMATS
+
+VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
+
+kinds.define(kinds.word(names.TASKS), "task", "adding", f"What is learned: {', '.join(names.TASKS)}.")
+kinds.define(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {VARIANTS}.")
+kinds.define(kinds.free("a path"), "file", None, "UTF-8 file for --task=text; by default a text that Python carries.")
+kinds.define(
+    kinds.cells(names.CELLS),
+    "cells",
+    "elman,lstm,gru",
+    f"Cells, with options in brackets, e.g. 'elman(nonlinearity=relu,init=identity)'. Of: {', '.join(names.CELLS)}.",
+)
+kinds.define(
+    kinds.wholes(1, 10**7, "write e.g. 10,100"),
+    "lengths",
+    None,
+    "Sequence lengths, in steps (for copy the delay; for digits a divisor of 64). By default adding 25,50,100,200; "
+    "copy 25,50,100; digits 8,16,32,64; text 32,64,128.",
+)
+kinds.define(kinds.whole(1, 10**5), "units", 128, "Hidden units of every cell, 1 or more.")
+kinds.define(
+    kinds.seeds(10**4), "seeds", 8, "Seeds: a count, or a list with a comma (0,1,7; 7, is seed 7). 0 to 2^32-1."
+)
+kinds.define(kinds.whole(1, 10**6), "batch_size", 32, "Examples in a batch, 1 or more.")
+kinds.define(kinds.word(("last", "all")), "loss", "last", "Loss on the last scored step, or on all scored steps.")
+kinds.define(kinds.whole(0, 10**8), "train_steps", 0, "Steps of training before a second measurement; 0 for none.")
+kinds.define(kinds.word(names.OPTIMIZERS), "optimizer", "adam", f"Of optax: {', '.join(names.OPTIMIZERS)}.")
+kinds.define(kinds.positive(), "learning_rate", 1e-3, "Learning rate, constant, above 0.")
+kinds.define(
+    kinds.word(names.METHODS),
+    "method",
+    "auto",
+    f"Way through time in training: {', '.join(names.METHODS)}. auto chooses.",
+)
+kinds.define(
+    kinds.free("a directory"), "out", None, "Directory of the run. By default runs/gradient_norms/<hash of flags>."
+)
+kinds.define(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
+flags.DEFINE_bool("smoke", False, "Try everything in seconds: small sizes wherever no flag says otherwise.")
+flags.DEFINE_bool("dry_run", False, "Say what would run, its parameters, memory and time; write nothing.")
+
+
+def main(argv: list[str]) -> int:
+    kinds.parse(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        settings = Settings.read(flags.FLAGS)
+        from experiments.gradient_norms import program  # imports JAX
+
+        return program.run(settings, argv)
+    except exits.BadInput as error:
+        kinds.fail(str(error))
+    except exits.NonFinite as error:
+        sys.stderr.write(f"error: {error}\n")
+        return exits.NON_FINITE
+    except exits.Interrupted:
+        sys.stderr.write("interrupted: what was finished is kept, the same command resumes\n")
+        return exits.INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

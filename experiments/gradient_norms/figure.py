@@ -1,0 +1,110 @@
+"""The figure: the gradient's norm by lag, and at the first step against the sequence length."""
+
+import io
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.gradient_norms.summary import Rows, summarise
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
+MARKERS = "osD^vPX"
+FLOAT32_TINY = -37.93
+
+
+def draw(rows: Rows, arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """{file name: content} of the figure as PNG and SVG; nothing, and one line, without matplotlib."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        sys.stderr.write("no figure: matplotlib is not installed; pip install 'rnnx[lab]'\n")
+        return {}
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    style: Any = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "svg.hashsalt": "rnnx",  # the same figure is the same file
+    }
+    with pyplot.rc_context(style):
+        made = _figure(pyplot, rows, arrays)
+        files = {}
+        for kind, extra in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
+            buffer = io.BytesIO()
+            made.savefig(buffer, format=kind, **extra)
+            files[f"gradient_norms.{kind}"] = buffer.getvalue()
+        pyplot.close(made)
+    return files
+
+
+def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
+    lines = summarise(rows)
+    cells = list(dict.fromkeys(line["cell"] for line in lines))
+    stages = list(dict.fromkeys(line["trained_steps"] for line in lines))
+    longest = max(line["length"] for line in lines)
+    figure, axes = pyplot.subplots(
+        len(stages), 2, figsize=(7.2, 2.9 * len(stages) + 0.3), squeeze=False, sharey=True, layout="constrained"
+    )
+    for (by_lag, by_length), steps in zip(axes, stages, strict=True):
+        for i, cell in enumerate(cells):
+            look = {"color": COLOURS[i % len(COLOURS)], "label": cell}
+            _band(by_lag, arrays[f"{cell}/{longest}/{steps}/state_mean"], **look)
+            chosen = [line for line in lines if line["cell"] == cell and line["trained_steps"] == steps]
+            _points(by_length, chosen, marker=MARKERS[i % len(MARKERS)], **look)
+        when = f"after {steps} steps of training" if steps else "at initialisation"
+        by_lag.set_title(f"T = {longest}, {when}", fontsize=9, loc="left")
+        by_lag.xaxis.get_major_locator().set_params(integer=True)
+        by_lag.set_xlabel("lag $k$ (steps before the end)")
+        by_lag.set_ylabel(r"$\log_{10}\,\|\partial L/\partial s_{T{-}k}\|$")
+        by_length.set_title(f"at the first step, {when}", fontsize=9, loc="left")
+        by_length.set_xlabel("sequence length $T$")
+        lengths = sorted({line["length"] for line in lines})
+        if len(lengths) > 1:
+            by_length.set_xscale("log")
+        by_length.set_xticks(lengths, [str(n) for n in lengths])
+        by_length.minorticks_off()
+        by_length.tick_params(labelleft=True)
+        low = by_lag.get_ylim()[0]
+        if low < FLOAT32_TINY:
+            for axis in (by_lag, by_length):
+                axis.axhline(FLOAT32_TINY, color="0.6", linewidth=0.8, linestyle=":")
+            by_lag.annotate("float32 ends here", (0, FLOAT32_TINY), color="0.4", fontsize=7, va="bottom")
+    low, high = axes[0, 0].get_ylim()
+    axes[0, 0].set_ylim(low, max(high, low + 1))  # a flat curve is to look flat
+    first = rows[0]
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=min(len(cells), 3),
+        title=f"{first['task']} ({first['variant']}): median, band or bar from least to largest of "
+        f"{lines[0]['seeds']} seed{'s' * (lines[0]['seeds'] > 1)}",
+        title_fontsize=9,
+    )
+    return figure
+
+
+def _band(axis: Any, curves: np.ndarray, color: str, label: str) -> None:
+    """curves [K, lags]"""
+    curves = np.where(np.isfinite(curves), curves, np.nan).astype(np.float64)
+    lags = np.arange(curves.shape[1])
+    axis.plot(lags, np.median(curves, axis=0), color=color, label=label, linewidth=1.4)
+    if len(curves) > 1:
+        axis.fill_between(lags, curves.min(axis=0), curves.max(axis=0), color=color, alpha=0.2, linewidth=0)
+
+
+def _points(axis: Any, lines: list[dict[str, Any]], marker: str, color: str, label: str) -> None:
+    lengths = [line["length"] for line in lines]
+    low, middle, high = (
+        np.array([line[f"log10_norm_first_{part}"] for line in lines]) for part in ("min", "median", "max")
+    )
+    shown = np.isfinite(low) & np.isfinite(high)
+    low, middle, high = (np.where(shown, a, np.nan) for a in (low, middle, high))
+    bars = [middle - low, high - middle]
+    axis.errorbar(
+        lengths, middle, yerr=bars, color=color, label=label, marker=marker, markersize=4, linewidth=1, capsize=2
+    )

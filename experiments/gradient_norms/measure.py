@@ -1,0 +1,188 @@
+"""One unit of the grid: a cell at a length, all its seeds at once."""
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from experiments.exits import NonFinite
+from rnnx.cells import spell
+from rnnx.diagnostics import Flow, flow, half_life, share_below_float32, slope
+from rnnx.gradients import BPTT
+from rnnx.tasks import batch, last_scored
+from rnnx.training import Supervised, TrainState
+from rnnx.types import Example
+
+CHUNK = 25  # steps of training between two looks at the world
+
+
+class Unit(NamedTuple):
+    """What is measured together: the network (a Readout), the task at one length, and how it trains."""
+
+    network: Any
+    task: Any
+    seeds: tuple[int, ...]
+    batch_size: int
+    last: bool  # the loss of the last scored step alone
+    train_steps: int
+    optimizer: str
+    learning_rate: float
+    method: Any
+
+    @property
+    def cell(self) -> str:
+        return spell(self.network.cell)
+
+    @property
+    def work(self) -> int:
+        """Steps of progress: one for each measurement, one for each step of training."""
+        return 1 + (self.train_steps + 1 if self.train_steps else 0)
+
+    def learner(self) -> Supervised:
+        return Supervised(self.network, self.task.loss, self.optimizer, self.learning_rate, BPTT(self.method))
+
+
+class Summary(NamedTuple):
+    """What a row says, by seed."""
+
+    loss: Array
+    log10_norm_first: Array  # at the longest lag that every example reaches
+    log10_norm_last: Array  # at lag 0
+    slope_log10_per_step: Array
+    half_life_steps: Array
+    share_below_float32: Array
+    log10_input_norm_first: Array
+    log10_parameter_norm: Array
+    blocks: Any  # log10 norm of the parameters' gradient, block by block
+
+
+def measure(
+    unit: Unit, data: Any, advance: Callable[[int], None]
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """(rows of results.jsonl, arrays of flow.npz) of one unit. `advance(n)` hears of work done, and may raise.
+
+    Seeds are vmapped; each has its own parameters, its own measured batch and its own training data, which
+    depend on the seed alone.
+    """
+    keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), 3))(np.array(unit.seeds, np.uint32))
+    params, examples = _init(unit.network, keys[:, 0]), _draw(unit.task, unit.batch_size, unit.last, data, keys[:, 1])
+    rows, arrays = [], {}
+    for trained_steps in dict.fromkeys((0, unit.train_steps)):
+        if trained_steps:
+            params = _train(unit, params, data, keys[:, 2], advance)
+        curves, summary = jax.device_get(_look(unit.network, unit.task, params, examples))
+        where = f"{unit.cell}/{unit.task.length}/{trained_steps}"
+        arrays |= {
+            f"{where}/state_mean": curves.state.mean,
+            f"{where}/state_of_mean": curves.state.of_mean,
+            f"{where}/input_mean": curves.inputs.mean,
+        }
+        host = jax.device_get(params)
+        rows += [_row(unit, trained_steps, i, summary, host) for i in range(len(unit.seeds))]
+        advance(1)
+    return rows, arrays
+
+
+@partial(jax.jit, static_argnames="network")
+def _init(network: Any, keys: Array) -> Any:
+    """Parameters of every seed; compiled once for all lengths."""
+    return jax.vmap(network.init)(keys)
+
+
+@partial(jax.jit, static_argnames=("task", "size", "last"))
+def _draw(task: Any, size: int, last: bool, data: Any, keys: Array) -> Example:
+    """A batch for every seed; compiled once for all cells."""
+    return jax.vmap(lambda key: _batch(task, size, last, data, key))(keys)
+
+
+def _batch(task: Any, size: int, last: bool, data: Any, key: Array) -> Example:
+    drawn = batch(task, data, key, size)
+    return jax.vmap(last_scored)(drawn) if last else drawn
+
+
+@partial(jax.jit, static_argnames=("network", "task"))
+def _look(network: Any, task: Any, params: Any, examples: Example) -> tuple[Flow, Summary]:
+    """The flow of every seed, and the numbers that sum it up."""
+
+    def one(params: Any, examples: Example) -> tuple[Flow, Summary]:
+        seen = flow(network, params, examples, task.loss)
+        reach = jnp.asarray(task.steps) if examples.length is None else jnp.min(examples.length)
+        fall = slope(seen.state.mean, reach)
+        blocks = jax.tree_util.tree_leaves_with_path(seen.params)
+        return seen, Summary(
+            loss=seen.loss,
+            log10_norm_first=seen.state.mean[reach - 1],
+            log10_norm_last=seen.state.mean[0],
+            slope_log10_per_step=fall,
+            half_life_steps=half_life(fall),
+            share_below_float32=share_below_float32(seen.state.mean, reach),
+            log10_input_norm_first=seen.inputs.mean[reach - 1],
+            log10_parameter_norm=seen.params_total,
+            blocks={jax.tree_util.keystr(path)[1:]: norm for path, norm in blocks},
+        )
+
+    return jax.vmap(one)(params, examples)
+
+
+def _train(unit: Unit, params: Any, data: Any, keys: Array, advance: Callable[[int], None]) -> Any:
+    """All seeds through `train_steps` updates, a chunk of steps per call; raises if a loss is not finite."""
+    learner = unit.learner()
+
+    def chunk(state: TrainState, data: Any, key: Array, stop: Array) -> tuple[TrainState, Array]:
+        def step(carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
+            state, failed = carry
+            examples = _batch(unit.task, unit.batch_size, unit.last, data, jax.random.fold_in(key, state.step))
+            new, metrics = learner.update(state, examples)
+            bad = (failed < 0) & ~jnp.isfinite(metrics.loss + metrics.log10_gradient_norm)
+            return new, jnp.where(bad, state.step, failed)
+
+        return jax.lax.while_loop(lambda carry: carry[0].step < stop, step, (state, jnp.full((), -1, jnp.int32)))
+
+    states = jax.vmap(learner.begin)(params)
+    run = jax.jit(jax.vmap(chunk, (0, None, 0, None)))
+    for start in range(0, unit.train_steps, CHUNK):
+        stop = min(start + CHUNK, unit.train_steps)
+        states, failed = jax.block_until_ready(run(states, data, keys, jnp.asarray(stop, jnp.int32)))
+        for seed, step in zip(unit.seeds, failed.tolist(), strict=True):
+            if step >= 0:
+                raise NonFinite(
+                    f"the loss or its gradient is not finite: cell {unit.cell}, length {unit.task.length}, "
+                    f"seed {seed}, step {step}; write a smaller --learning_rate than {unit.learning_rate:g}"
+                )
+        advance(stop - start)
+    return states.params
+
+
+def _row(unit: Unit, trained_steps: int, i: int, summary: Summary, params: Any) -> dict[str, Any]:
+    numbers = {name: _digits(value[i]) for name, value in summary._asdict().items() if name != "blocks"}
+    return {
+        "cell": unit.cell,
+        "task": type(unit.task).__name__.lower(),
+        "variant": unit.task.variant,
+        "length": unit.task.length,
+        "steps": unit.task.steps,
+        "seed": unit.seeds[i],
+        "trained_steps": trained_steps,
+        **numbers,
+        "log10_parameter_norms": {name: _digits(value[i]) for name, value in summary.blocks.items()},
+        "chance_loss": _digits(unit.task.chance),
+        "parameters_sha256": _digest([leaf[i] for leaf in jax.tree.leaves(params)]),
+    }
+
+
+def _digits(number: Any) -> float:
+    """The seven digits that a float32 holds."""
+    return float(f"{float(number):.7g}")
+
+
+def _digest(leaves: list[np.ndarray]) -> str:
+    sha = hashlib.sha256()
+    for leaf in leaves:
+        sha.update(f"{leaf.dtype}{leaf.shape}".encode())
+        sha.update(np.ascontiguousarray(leaf).tobytes())
+    return sha.hexdigest()

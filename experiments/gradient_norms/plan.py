@@ -1,0 +1,84 @@
+"""What a run consists of: one unit for each cell and length, checked before anything is computed or written."""
+
+import math
+from typing import Any
+
+import jax
+
+from experiments.exits import BadInput
+from experiments.gradient_norms.measure import Unit
+from experiments.gradient_norms.settings import Settings
+from experiments.run_directory import RunDirectory
+from rnnx.cells import Readout, build
+from rnnx.scans import METHODS
+from rnnx.tasks import TASKS
+
+FLOPS = 8e9  # a second, of one process on two cores: what this program was seen to reach
+COMPILE = 4.0  # seconds a unit
+
+
+def units(settings: Settings) -> list[Unit]:
+    """The grid, cells outside, lengths inside; raises BadInput naming the flag."""
+    tasks = [_task(settings, length) for length in settings.lengths]
+    method = None if settings.method == "auto" else METHODS[settings.method]()
+    made = []
+    for spec in settings.cells:
+        for task in tasks:
+            try:
+                cell = build(spec.name, spec.options, task.inputs, settings.units)
+            except (TypeError, ValueError) as error:
+                raise BadInput(f"flag --cells: {error}") from None
+            made.append(
+                Unit(
+                    network=Readout(cell, task.outputs),
+                    task=task,
+                    seeds=settings.seeds,
+                    batch_size=settings.batch_size,
+                    last=settings.loss == "last",
+                    train_steps=settings.train_steps,
+                    optimizer=settings.optimizer,
+                    learning_rate=settings.learning_rate,
+                    method=method,
+                )
+            )
+    names = [unit.cell for unit in made[:: len(tasks)]]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadInput(f"flag --cells: {name} stands twice, once with its defaults written out; write it once")
+    return made
+
+
+def _task(settings: Settings, length: int) -> Any:
+    source = {"file": settings.file} if settings.task == "text" else {}
+    try:
+        return TASKS[settings.task](length, settings.variant, **source)
+    except OSError as error:
+        raise BadInput(f"flag --file={settings.file}: {error.strerror}; write the path of a UTF-8 text") from None
+    except ModuleNotFoundError as error:
+        raise BadInput(f"flag --task={settings.task}: {error}") from None
+    except ValueError as error:
+        flag = f"--file={settings.file}" if "UTF-8" in str(error) else f"--lengths={length}"
+        raise BadInput(f"flag {flag}: {error}") from None
+
+
+def describe(units: list[Unit], directory: RunDirectory) -> str:
+    """What --dry_run says."""
+    lines = [f"{name} = {value}" for name, value in directory.flags.items()]
+    lines += [f"out = {directory.path}", ""]
+    most, seconds = 0.0, 0.0
+    for unit in units:
+        params = jax.eval_shape(unit.network.init, jax.random.key(0))
+        state = jax.eval_shape(
+            lambda u=unit: u.network.initial_state(u.network.prepare(u.network.init(jax.random.key(0))))
+        )
+        count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+        width = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+        examples = len(unit.seeds) * unit.batch_size
+        memory = 4 * (examples * unit.task.steps * (3 * width + 2 * unit.task.inputs) + 8 * len(unit.seeds) * count)
+        passes = 6 + 6 + 3 * unit.train_steps  # two measurements, forward and backward in training
+        seconds += COMPILE + 2 * count * examples * unit.task.steps * passes / FLOPS
+        most = max(most, memory)
+        lines.append(f"{unit.cell}  T={unit.task.length}  {count} parameters  {memory / 2**20:.0f} MiB")
+    runs = sum(len(unit.seeds) for unit in units)
+    lines += ["", f"{runs} runs in {len(units)} units, about {most / 2**20:.0f} MiB and {seconds:.0f} s (rough)"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,141 @@
+"""The run itself: plan, measure what is missing, write, show."""
+
+import io
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import exits
+from experiments.gradient_norms import figure, plan
+from experiments.gradient_norms.measure import Unit, measure
+from experiments.gradient_norms.settings import PROGRAM, Settings
+from experiments.gradient_norms.summary import show, summarise
+from experiments.interrupts import Interrupts
+from experiments.progress import Progress
+from experiments.record import now, record, source_diff
+from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.tables import to_csv, to_json
+
+ROWS, FLOW = "results.jsonl", "flow.npz"
+
+
+def run(settings: Settings, argv: list[str]) -> int:
+    """The exit status of the program."""
+    units = plan.units(settings)
+    flags = settings.resolved(list(dict.fromkeys(unit.cell for unit in units)))
+    directory = RunDirectory(settings.directory(flags), PROGRAM, flags)
+    earlier = directory.claim()
+    if settings.dry_run:
+        sys.stdout.write(plan.describe(units, directory))
+        return exits.OK
+    data = units[0].task.load()
+    told = record(
+        PROGRAM,
+        argv,
+        flags,
+        smoke=settings.smoke,
+        seeds=list(settings.seeds),
+        data_sha256=_data_digest(data),
+        started_first=earlier["started_first"] if earlier else now(),
+    )
+    if earlier and earlier["data_sha256"] != told["data_sha256"]:
+        raise exits.BadInput(f"flag --out={directory.path}: its run read other data; write another --out")
+    done, arrays = _restore(directory)
+    missing = [unit for unit in units if (unit.cell, unit.task.length) not in done]
+    if missing or not (earlier and earlier["status"] == "complete"):
+        directory.begin(told)
+        if told["git"] and told["git"]["dirty"]:
+            directory.write("source.diff", source_diff())
+        interrupts = Interrupts()
+        try:
+            interrupts.run(lambda: _measure(directory, units, missing, data, done, arrays, interrupts))
+        except (exits.Interrupted, exits.NonFinite) as error:
+            status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
+            directory.write_json(RECORD, told | {"status": status, "ended": now()})
+            raise
+        _finish(directory, told)
+    lines = summarise(directory.lines(ROWS))
+    sys.stdout.write(show(lines, settings.format))
+    machine = settings.format in ("csv", "json")
+    _say_paths(directory, sys.stderr if machine else sys.stdout)
+    return exits.OK
+
+
+def _measure(
+    directory: RunDirectory,
+    units: list[Unit],
+    missing: list[Unit],
+    data: Any,
+    done: dict[tuple[str, int], list[dict[str, Any]]],
+    arrays: dict[str, np.ndarray],
+    interrupts: Interrupts,
+) -> None:
+    """Every missing unit, written as soon as it is there, in the order of the grid whatever came first."""
+    progress = Progress(sum(unit.work for unit in missing))
+
+    def advance(amount: int) -> None:
+        progress.advance(amount)
+        interrupts.check()
+
+    for unit in missing:
+        progress.begin(f"{unit.cell} T={unit.task.length}")
+        interrupts.check()
+        rows, curves = measure(unit, data, advance)
+        done[unit.cell, unit.task.length] = rows
+        arrays |= curves
+        _store(directory, units, done, arrays)
+    progress.finish()
+
+
+def _store(directory: RunDirectory, units: list[Unit], done: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Curves first, rows second: a unit counts as finished when its rows are there."""
+    ordered = [(unit.cell, unit.task.length) for unit in units if (unit.cell, unit.task.length) in done]
+    chosen = {name: arrays[name] for key in ordered for name in arrays if name.startswith("{}/{}/".format(*key))}
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **chosen)
+    directory.write(FLOW, buffer.getvalue())
+    directory.write(ROWS, "".join(to_json(row) for key in ordered for row in done[key]))
+
+
+def _restore(directory: RunDirectory) -> tuple[dict, dict[str, np.ndarray]]:
+    """Finished units of an earlier start, by (cell, length), and their curves."""
+    done: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in directory.lines(ROWS):
+        done.setdefault((row["cell"], row["length"]), []).append(row)
+    path = directory.path / FLOW
+    if not path.exists():
+        return {}, {}
+    with np.load(path, allow_pickle=False) as file:
+        return done, {name: file[name] for name in file.files}
+
+
+def _finish(directory: RunDirectory, told: dict[str, Any]) -> None:
+    """What is made of all rows, and the end of the record."""
+    rows = directory.lines(ROWS)
+    lines = summarise(rows)
+    directory.write("summary.csv", to_csv(lines))
+    directory.write_json(
+        "summary.json", {"schema": told["schema"], "program": PROGRAM, "smoke": told["smoke"], "rows": lines}
+    )
+    with np.load(directory.path / FLOW, allow_pickle=False) as arrays:
+        for name, content in figure.draw(rows, arrays).items():
+            directory.write(name, content)
+    digests = {name: digest((directory.path / name).read_bytes()) for name in (ROWS, FLOW)}
+    state = digest("".join(row["parameters_sha256"] for row in rows).encode())
+    directory.write_json(
+        RECORD, told | {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": digests}
+    )
+
+
+def _data_digest(data: Any) -> str | None:
+    """SHA-256 of what the examples are drawn from; None for generated tasks."""
+    leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(data)]
+    return digest(b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
+
+
+def _say_paths(directory: RunDirectory, stream: Any) -> None:
+    stream.write(f"\n{directory.path}\n")
+    for path in sorted(directory.path.iterdir()):
+        stream.write(f"  {path.name}\n")

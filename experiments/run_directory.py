@@ -1,0 +1,86 @@
+"""A directory of one run: it belongs to one set of flags, and nothing in it is ever half-written."""
+
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from experiments import tables
+from experiments.exits import BadInput
+
+CONFIG, RECORD = "config.flags", "run.json"
+
+
+def write(path: pathlib.Path, content: str | bytes) -> None:
+    """Replace a file in one step: a reader, or a crash, sees the old one or the new one."""
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class RunDirectory:
+    """`claim` looks and refuses without writing; `begin` makes the directory and its first files."""
+
+    def __init__(self, path: str, program: str, flags: dict[str, str]):
+        self.path = pathlib.Path(path).absolute()
+        self.program, self.flags = program, flags
+
+    @property
+    def config(self) -> str:
+        """The run's flags as a file for --flagfile, one a line, without those that change no result."""
+        return "".join(f"--{name}={value}\n" for name, value in self.flags.items())
+
+    def claim(self) -> dict[str, Any] | None:
+        """The record of an earlier start of this very run, None for a new one; raises if it is another's."""
+        for parent in (self.path, *self.path.parents):
+            if parent.exists():
+                if not parent.is_dir():
+                    raise BadInput(f"flag --out={self.path}: {parent} is a file; write the name of a directory")
+                if not os.access(parent, os.W_OK | os.X_OK):
+                    raise BadInput(f"flag --out={self.path}: {parent} cannot be written; write another directory")
+                break
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return None
+        try:
+            record = json.loads((self.path / RECORD).read_text())
+            flags = record["flags"]
+            program = record["program"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise BadInput(
+                f"flag --out={self.path}: the directory holds files of something else; write another --out"
+            ) from None
+        if program != self.program:
+            raise BadInput(f"flag --out={self.path}: holds a run of {program}; write another --out")
+        if flags != self.flags:
+            names = [name for name in {**self.flags, **flags} if self.flags.get(name) != flags.get(name)]
+            told = ", ".join(f"--{n}={flags.get(n)} (now {self.flags.get(n)})" for n in names)
+            raise BadInput(f"flag --out={self.path}: holds a run with {told}; give these flags, or another --out")
+        return record
+
+    def begin(self, record: dict[str, Any]) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.write(CONFIG, self.config)
+            self.write_json(RECORD, record)
+        except OSError as error:
+            raise BadInput(f"flag --out={self.path}: {error.strerror}; write another directory") from None
+
+    def write(self, name: str, content: str | bytes) -> None:
+        write(self.path / name, content)
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write(name, tables.to_json(value, indent=1))
+
+    def lines(self, name: str) -> list[dict[str, Any]]:
+        """The rows of a JSON-lines file, none if there is no such file."""
+        path = self.path / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

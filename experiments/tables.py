@@ -1,0 +1,57 @@
+"""Tables on standard output and in files: text, Markdown, CSV; and JSON that any reader accepts."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+FORMATS = ("text", "md", "csv", "json")
+
+
+def text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns padded with spaces: the first to the left, the others to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    padded = [[cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))]
+              for line in lines]  # fmt: skip
+    return "\n".join("  ".join(line).rstrip() for line in padded) + "\n"
+
+
+def md(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rule = [":--"] + ["--:"] * (len(header) - 1)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *rows]) + "\n"
+
+
+def to_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """One line a row; a number that is not finite is an empty field."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: _csv_field(v) for k, v in row.items()})
+    return out.getvalue()
+
+
+def _csv_field(value: Any) -> Any:
+    if value is None or isinstance(value, float) and not math.isfinite(value):
+        return ""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
+        return "'" + value  # so that no spreadsheet takes it for a formula
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
+def strict(value: Any) -> Any:
+    """The same for JSON: a number that is not finite becomes null, and `nonfinite` beside it says which."""
+    if isinstance(value, dict):
+        told = {k: str(v) for k, v in value.items() if isinstance(v, float) and not math.isfinite(v)}
+        return {k: strict(v) for k, v in value.items()} | ({"nonfinite": told} if told else {})
+    if isinstance(value, (list, tuple)):
+        return [strict(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(strict(value), allow_nan=False, ensure_ascii=False, indent=indent) + "\n"
