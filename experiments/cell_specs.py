@@ -1,9 +1,9 @@
 """The flag `--cells`: names with options, read without importing JAX and without evaluating anything.
 
 >>> for spec in parse("elman(nonlinearity=relu,init=identity),lstm(forget_bias=0)"):
-...     print(spec.name, spec.options)
-elman {'nonlinearity': 'relu', 'init': 'identity'}
-lstm {'forget_bias': 0}
+...     print(spec, spec.options)
+elman(nonlinearity=relu,init=identity) {'nonlinearity': 'relu', 'init': 'identity'}
+lstm(forget_bias=0) {'forget_bias': 0}
 """
 
 import math
@@ -19,6 +19,10 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 class CellSpec(NamedTuple):
     name: str
     options: dict[str, str | int | float | bool]
+
+    def __str__(self) -> str:
+        words = ",".join(f"{word}={str(v).lower() if isinstance(v, bool) else v}" for word, v in self.options.items())
+        return f"{self.name}({words})" if words else self.name
 
 
 def parse(text: str) -> list[CellSpec]:

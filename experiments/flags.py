@@ -5,6 +5,7 @@ A program defines its flags with `define`, and calls `parse` before it imports a
 
 import difflib
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -12,6 +13,8 @@ from typing import Any, NoReturn
 from absl import app, flags
 
 from experiments import cell_specs, exits
+
+flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
 HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 
@@ -29,6 +32,21 @@ class _Kind(flags.ArgumentParser):
 class _Text(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
         return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+class _Switch(flags.BooleanFlag):
+    """True or false, with a message for people."""
+
+    def parse(self, argument: Any) -> None:
+        if isinstance(argument, str) and argument.lower() not in ("true", "false", "t", "f", "1", "0"):
+            text = f"flag --{self.name}={argument}: neither true nor false; write --{self.name} or --no{self.name}"
+            raise flags.IllegalFlagValueError(text)
+        super().parse(argument)
+
+
+def switch(name: str, help: str) -> None:
+    """A flag that is off unless `--name` stands on the command line."""
+    flags.DEFINE_flag(_Switch(name, False, help))
 
 
 def define(kind: flags.ArgumentParser, name: str, default: Any, help: str) -> flags.FlagHolder:
@@ -112,10 +130,9 @@ def _whole(text: str, lowest: int, highest: int, example: str = "") -> int:
     example = example or f"write e.g. {max(lowest, min(10, highest))}"
     if not text:
         raise ValueError(f"an empty entry; {example}")
-    try:
-        number = int(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not a whole number; {example}") from None
+    if not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError(f"{text!r} is not a whole number; {example}")
+    number = int(text)
     if not lowest <= number <= highest:
         raise ValueError(f"{number} is outside {lowest} to {highest}; {example}")
     return number
@@ -145,10 +162,15 @@ def parse(argv: Sequence[str]) -> None:
     app.define_help_flags()
     try:
         rest = flags.FLAGS(list(argv))
-    except flags.Error as error:
+    except flags.UnrecognizedFlagError as error:
+        near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
+        fail(f"unknown flag --{error.flagname}; " + (f"did you mean --{near[0]}? " if near else "") + "see --help")
+    except flags.CantOpenFlagFileError as error:
+        fail(f"flag --flagfile: {str(error).split(']')[-1].strip()}; write the path of a file with one flag a line")
+    except flags.IllegalFlagValueError as error:
         fail(" ".join(str(error).split()))
-    except OSError as error:  # a --flagfile that cannot be read
-        fail(f"flag --flagfile: {error}")
+    except flags.Error as error:
+        fail(f"{' '.join(str(error).split())}; write --flag=value, see --help")
     except SystemExit:
         sys.exit(exits.OK)
     if len(rest) > 1:

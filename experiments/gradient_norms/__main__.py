@@ -56,8 +56,8 @@ kinds.define(
     kinds.free("a directory"), "out", None, "Directory of the run. By default runs/gradient_norms/<hash of flags>."
 )
 kinds.define(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
-flags.DEFINE_bool("smoke", False, "Try everything in seconds: small sizes wherever no flag says otherwise.")
-flags.DEFINE_bool("dry_run", False, "Say what would run, its parameters, memory and time; write nothing.")
+kinds.switch("smoke", "Try everything in seconds: small sizes wherever no flag says otherwise.")
+kinds.switch("dry_run", "Say what would run, its parameters, memory and time; write nothing.")
 
 
 def main(argv: list[str]) -> int:

@@ -57,7 +57,7 @@ def _task(settings: Settings, length: int) -> Any:
     except ModuleNotFoundError as error:
         raise BadInput(f"flag --task={settings.task}: {error}") from None
     except ValueError as error:
-        flag = f"--file={settings.file}" if "UTF-8" in str(error) else f"--lengths={length}"
+        flag = f"--file={settings.file}" if str(error).startswith("text: file") else f"--lengths={length}"
         raise BadInput(f"flag {flag}: {error}") from None
 
 

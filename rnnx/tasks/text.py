@@ -31,11 +31,13 @@ class Text:
         one_of("text: variant", self.variant, ("characters", "bytes"))
         if self.length < 1:
             raise ValueError(f"text: length is {self.length}; write at least 1")
-        shortest = min(len(self.load("train")), len(self.load("test")))
-        if self.length + 1 > shortest:
+        shortest = len(self.load("test"))
+        if shortest < 2:
+            raise ValueError(f"text: file {self.file} has a test tenth of {shortest} symbols; give a longer text")
+        if self.length >= shortest:
             raise ValueError(
                 f"text: length is {self.length}, but the test tenth of the text has {shortest} symbols; "
-                f"write a length of at most {max(shortest - 1, 0)}, or give a longer text"
+                f"write a length of at most {shortest - 1}, or give a longer text"
             )
 
     @property
@@ -86,7 +88,7 @@ def _read(file: str, variant: str) -> tuple[tuple[str | int, ...], np.ndarray]:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"text: {file} is not UTF-8 at byte {error.start}; convert it first, e.g. with iconv -t UTF-8"
+            f"text: file {file} is not UTF-8 at byte {error.start}; convert it first, e.g. with iconv -t UTF-8"
         ) from None
     codes = np.frombuffer(raw, np.uint8) if variant == "bytes" else np.frombuffer(text.encode("utf-32-le"), np.uint32)
     alphabet, symbols = np.unique(codes, return_inverse=True)
