@@ -19,10 +19,10 @@ class Params(NamedTuple):
     b: Array  # [1, N]
 
 
-def step(params: Params, h: Array, x: Array, *, nonlinearity: str = "tanh") -> tuple[Array, Array]:
-    """One step for `lax.scan`: `Elman.step` without a configuration. h [N], x [D] -> (h, h)."""
+def step(params: Params, state: Array, x: Array, *, nonlinearity: str = "tanh") -> tuple[Array, Array]:
+    """One step for `lax.scan`: `Elman.step` without a configuration. State h [N], x [D] -> (h, h)."""
     inputs, _, units = params.w_x.shape
-    return Elman(inputs, units, nonlinearity).step(params, h, x)
+    return Elman(inputs, units, nonlinearity).step(params, state, x)
 
 
 @cell
@@ -70,8 +70,8 @@ class Elman:
     drive = parts.drive
     recur = parts.recur
 
-    def update(self, weights: Params, h: Array, u, v) -> Array:
-        del weights, h
+    def update(self, weights: Params, state: Array, u, v) -> Array:
+        del weights, state
         (u,), (v,) = u, v
         return NONLINEARITIES[self.nonlinearity](u + v)
 

@@ -18,10 +18,10 @@ class Params(NamedTuple):
     c: Array  # [N], the recurrent bias of n, inside its reset gate
 
 
-def step(params: Params, h: Array, x: Array) -> tuple[Array, Array]:
-    """One step for `lax.scan`: `GRU.step` without a configuration. h [N], x [D] -> (h, h)."""
+def step(params: Params, state: Array, x: Array) -> tuple[Array, Array]:
+    """One step for `lax.scan`: `GRU.step` without a configuration. State h [N], x [D] -> (h, h)."""
     inputs, _, units = params.w_x.shape
-    return GRU(inputs, units).step(params, h, x)
+    return GRU(inputs, units).step(params, state, x)
 
 
 @cell
@@ -69,7 +69,8 @@ class GRU:
     drive = parts.drive
     recur = parts.recur
 
-    def update(self, weights: Params, h: Array, u, v) -> Array:
+    def update(self, weights: Params, state: Array, u, v) -> Array:
+        h = state
         ur, uz, un = u
         vr, vz, vn = v
         r = sigmoid(ur + vr)

@@ -31,10 +31,10 @@ def drive(cell: Any, weights: Any, x: Array) -> Array:
     return product(x, weights.w_x) + weights.b
 
 
-def recur(cell: Any, weights: Any, h: Array) -> Array:
+def recur(cell: Any, weights: Any, state: Array) -> Array:
     """v = W_h h    [G, N], for a state that is h alone"""
     del cell
-    return product(h, weights.w_h)
+    return product(state, weights.w_h)
 
 
 def recurrent(cell: Any, weights: Any) -> Recurrent:
@@ -43,10 +43,10 @@ def recurrent(cell: Any, weights: Any) -> Recurrent:
     return Recurrent("dense", weights.w_h, (0,))
 
 
-def readout(cell: Any, weights: Any, h: Array, x: Any) -> Array:
+def readout(cell: Any, weights: Any, state: Array, x: Any) -> Array:
     """y = h, for a state that is h alone"""
     del cell, weights, x
-    return h
+    return state
 
 
 def step(cell: Any, weights: Any, state: Any, x: Any) -> tuple[Any, Array]:

@@ -63,15 +63,21 @@ def scan(
     >>> ys[:, 0].tolist()
     [2.0, 0.0, 3.0]
     """
-    if isinstance(length, int):
-        steps = jax.tree.leaves(xs)[0].shape[0]
-        if not 0 <= length <= steps:
+    if isinstance(length, (int, np.integer)):
+        leaves = jax.tree.leaves(xs)
+        if leaves and np.ndim(leaves[0]) and not 0 <= length <= np.shape(leaves[0])[0]:
+            steps = np.shape(leaves[0])[0]
             raise ValueError(f"scan: length is {length} for {steps} steps; write a length of 0 to {steps}")
     if isinstance(resets, (list, tuple)):
-        resets = np.asarray(resets)
+        resets = np.asarray(resets, bool if not resets else None)
+    if isinstance(length, (list, tuple)):
+        length = np.asarray(length)
     if type(cell).__hash__ is None:
         raise TypeError(f"scan: {type(cell).__name__} cannot be hashed; make its class with @rnnx.types.cell")
-    return _scan(cell, params, xs, state, resets, length, bool(reverse), keep or outputs, choose(cell, method))
+    keep = keep or outputs
+    if not callable(keep):
+        raise TypeError(f"scan: keep is {keep!r}; give a function of (state, y), or None for y")
+    return _scan(cell, params, xs, state, resets, length, bool(reverse), keep, choose(cell, method))
 
 
 def choose(cell: Any, method: Any) -> Any:
@@ -81,6 +87,8 @@ def choose(cell: Any, method: Any) -> Any:
     if isinstance(method, str):
         one_of("scan: method", method, METHODS)
         method = METHODS[method]()
+    if isinstance(method, type) or not hasattr(method, "refuses"):
+        raise TypeError(f"scan: method is {method!r}; give a name or a value of METHODS, such as Sequential()")
     reason = method.refuses(cell)
     if reason:
         raise NotImplementedError(f"{method} cannot take {cell}: {reason}")
@@ -96,7 +104,8 @@ def _scan(cell, params, xs, state, resets, length, reverse, keep, method):
         state = cell.initial_state(weights)
     else:
         _match("scan: state", state, initial, f"start from cell.initial_state(weights) of {cell}")
-    valid = None if length is None else jnp.arange(steps) < length
+    time = jnp.arange(steps)
+    valid = None if length is None else time < length.astype(time.dtype)
     if valid is not None:
         xs = jax.tree.map(lambda a: jnp.where(_column(valid, a), a, jnp.zeros_like(a)), xs)
     starts = resets if resets is None or valid is None else resets & valid

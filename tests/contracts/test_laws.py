@@ -1,0 +1,83 @@
+"""Every law over every cell and every method: a new line in CELLS or METHODS is held to all of them."""
+
+import contextlib
+import importlib
+import inspect
+import pkgutil
+
+import jax
+import pytest
+
+import rnnx.cells
+from rnnx.cells import CELLS, WRAPPERS, Elman, Readout, spell
+from rnnx.scans import METHODS
+from rnnx.testing import LAWS, Subject
+
+# Beyond the defaults of each cell: the wrapper, the affine cell, and the one that starts as the identity.
+WORN = [Readout(CELLS["lstm"](3, 4), 2), Elman(3, 4, "identity"), Elman(3, 4, "relu", "identity")]
+DEFAULTS = [build(3, 4) for build in CELLS.values()] + WORN
+
+OPTIONS = {
+    "nonlinearity": ("relu", "identity"),
+    "recurrent_init": ("glorot_uniform_fused", "orthogonal", "identity"),
+    "input_init": ("glorot_uniform_fused", "orthogonal", "identity"),
+    "forget_bias": (-2.0, 0.0),
+}
+
+
+def variants(build):
+    """The cell at its smallest, and with each option moved from its default."""
+    options = [name for name in inspect.signature(build).parameters if name not in ("inputs", "units")]
+    smallest = [build(1, 1), Readout(build(1, 1), 1), Readout(build(3, 4), 2)]
+    return smallest + [build(3, 4, **{name: value}) for name in options for value in OPTIONS[name]]
+
+
+def cases():
+    """(cell, method, whether in float64), the defaults for every run and the rest for the full one."""
+    more = [cell for build in CELLS.values() for cell in variants(build) if cell not in DEFAULTS]
+    runs = [(cell, True, []) for cell in DEFAULTS]
+    runs += [(cell, True, [pytest.mark.full]) for cell in more]
+    runs += [(cell, False, [pytest.mark.full]) for cell in DEFAULTS + more]
+    for name, method in METHODS.items():
+        for cell, x64, marks in runs:
+            if not method().refuses(cell):
+                label = f"{spell(cell)}-{cell.inputs}-{name}-{'float64' if x64 else 'float32'}"
+                yield pytest.param((cell, method(), x64), id=label, marks=marks)
+
+
+@pytest.fixture(scope="module", params=cases())
+def subject(request):
+    """One Subject for all laws, so that what it compiles serves them all."""
+    cell, method, x64 = request.param
+    return Subject(cell, method), x64
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
+def test_law(subject, law):
+    subject, x64 = subject
+    with contextlib.nullcontext() if x64 else jax.enable_x64(False):
+        assert subject.dtype == ("float64" if x64 else "float32")
+        law(subject)
+
+
+def test_every_class_that_is_a_cell_is_in_the_catalogue():
+    known = {*CELLS.values(), *WRAPPERS.values()}
+    for found in pkgutil.walk_packages(rnnx.cells.__path__, "rnnx.cells."):
+        for name, thing in vars(importlib.import_module(found.name)).items():
+            ours = inspect.isclass(thing) and thing.__module__.startswith("rnnx.cells")
+            if ours and hasattr(thing, "step") and hasattr(thing, "init"):
+                assert thing in known, f"{found.name}.{name} is not in CELLS or WRAPPERS: add its line"
+
+
+def test_every_name_of_the_catalogue_is_tried():
+    tried = {type(cell) for cell in DEFAULTS}
+    assert tried == {*CELLS.values(), *WRAPPERS.values()}
+    options = {name for build in CELLS.values() for name in inspect.signature(build).parameters}
+    assert options - {"inputs", "units"} == set(OPTIONS), "give each option of a cell its other values"
+
+
+def test_a_method_refuses_with_a_reason():
+    for method in METHODS.values():
+        for cell in DEFAULTS:
+            reason = method().refuses(cell)
+            assert reason is None or (isinstance(reason, str) and reason)

@@ -1,0 +1,23 @@
+"""The literal names of the flags are the registries', in the same order where the order says something."""
+
+from experiments import names
+from rnnx.cells import CELLS
+from rnnx.scans import METHODS
+from rnnx.tasks import TASKS, adding, copy
+from rnnx.training import OPTIMIZERS
+
+
+def test_names_are_the_registries():
+    assert names.CELLS == tuple(CELLS)
+    assert names.TASKS == tuple(TASKS)
+    assert names.METHODS == ("auto", *METHODS)
+    assert names.OPTIMIZERS == tuple(OPTIMIZERS)
+
+
+def test_variants_are_the_tasks():
+    assert set(names.VARIANTS) == set(TASKS)
+    assert names.VARIANTS["adding"] == tuple(adding.VARIANTS)
+    assert names.VARIANTS["copy"] == copy.VARIANTS
+    for task, variants in names.VARIANTS.items():
+        assert [TASKS[task](8, variant).variant for variant in variants] == list(variants)
+        assert TASKS[task](8).variant == variants[0], "the default is the first"

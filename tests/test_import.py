@@ -1,0 +1,44 @@
+"""What `import rnnx` brings along, and what it costs, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+import time
+
+HEAVY = ("orbax", "absl", "matplotlib", "flax", "optax", "sklearn")
+
+
+def run(program: str) -> str:
+    """The output of a Python program that shares nothing with this one but the path."""
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def brought(module: str) -> set[str]:
+    """Those of HEAVY that importing `module` imports."""
+    return set(run(f"import sys, {module}\nprint(*(m for m in {HEAVY!r} if m in sys.modules))").split())
+
+
+def test_rnnx_brings_no_heavy_library():
+    """Who imports a cell does not pay for optimizers, checkpoints, figures or flags."""
+    assert brought("rnnx") == set()
+    assert "optax" in brought("rnnx.training")  # the control: the check sees one that is there
+
+
+def test_rnnx_costs_little_beside_jax():
+    """At most half as much again; interleaved, best of five, so that a busy machine slows both."""
+    best = {"jax": float("inf"), "rnnx": float("inf")}
+    for _ in range(5):
+        for module in best:
+            start = time.perf_counter()
+            run(f"import {module}")
+            best[module] = min(best[module], time.perf_counter() - start)
+    assert best["rnnx"] < 1.5 * best["jax"], best
