@@ -15,10 +15,10 @@ from rnnx.cells import spell
 from rnnx.diagnostics import Flow, flow, half_life, share_below_float32, slope
 from rnnx.gradients import BPTT
 from rnnx.tasks import batch, last_scored
-from rnnx.training import Supervised, TrainState
+from rnnx.training import Supervised
 from rnnx.types import Example
 
-CHUNK = 25  # steps of training between two looks at the world
+CHUNK = 20  # steps of training between two looks at the world
 
 
 class Unit(NamedTuple):
@@ -70,7 +70,7 @@ def measure(
     depend on the seed alone.
     """
     keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), 3))(np.array(unit.seeds, np.uint32))
-    params, examples = _init(unit.network, keys[:, 0]), _draw(unit.task, unit.batch_size, unit.last, data, keys[:, 1])
+    params, examples = _init(unit.network, keys[:, 0]), _draw(unit, data, keys[:, 1], 0)
     rows, arrays = [], {}
     for trained_steps in dict.fromkeys((0, unit.train_steps)):
         if trained_steps:
@@ -94,15 +94,20 @@ def _init(network: Any, keys: Array) -> Any:
     return jax.vmap(network.init)(keys)
 
 
+def _draw(unit: Unit, data: Any, keys: Array, step: int) -> Example:
+    """The batch of one step for every seed."""
+    return _batches(unit.task, unit.batch_size, unit.last, data, keys, np.uint32(step))
+
+
 @partial(jax.jit, static_argnames=("task", "size", "last"))
-def _draw(task: Any, size: int, last: bool, data: Any, keys: Array) -> Example:
-    """A batch for every seed; compiled once for all cells."""
-    return jax.vmap(lambda key: _batch(task, size, last, data, key))(keys)
+def _batches(task: Any, size: int, last: bool, data: Any, keys: Array, step: Array) -> Example:
+    """Compiled once for all cells, measurements and training."""
 
+    def one(key: Array) -> Example:
+        drawn = batch(task, data, jax.random.fold_in(key, step), size)
+        return jax.vmap(last_scored)(drawn) if last else drawn
 
-def _batch(task: Any, size: int, last: bool, data: Any, key: Array) -> Example:
-    drawn = batch(task, data, key, size)
-    return jax.vmap(last_scored)(drawn) if last else drawn
+    return jax.vmap(one)(keys)
 
 
 @partial(jax.jit, static_argnames=("network", "task"))
@@ -130,32 +135,28 @@ def _look(network: Any, task: Any, params: Any, examples: Example) -> tuple[Flow
 
 
 def _train(unit: Unit, params: Any, data: Any, keys: Array, advance: Callable[[int], None]) -> Any:
-    """All seeds through `train_steps` updates, a chunk of steps per call; raises if a loss is not finite."""
+    """All seeds through `train_steps` updates; raises if a loss is not finite."""
     learner = unit.learner()
-
-    def chunk(state: TrainState, data: Any, key: Array, stop: Array) -> tuple[TrainState, Array]:
-        def step(carry: tuple[TrainState, Array]) -> tuple[TrainState, Array]:
-            state, failed = carry
-            examples = _batch(unit.task, unit.batch_size, unit.last, data, jax.random.fold_in(key, state.step))
-            new, metrics = learner.update(state, examples)
-            bad = (failed < 0) & ~jnp.isfinite(metrics.loss + metrics.log10_gradient_norm)
-            return new, jnp.where(bad, state.step, failed)
-
-        return jax.lax.while_loop(lambda carry: carry[0].step < stop, step, (state, jnp.full((), -1, jnp.int32)))
-
     states = jax.vmap(learner.begin)(params)
-    run = jax.jit(jax.vmap(chunk, (0, None, 0, None)))
-    for start in range(0, unit.train_steps, CHUNK):
-        stop = min(start + CHUNK, unit.train_steps)
-        states, failed = jax.block_until_ready(run(states, data, keys, jnp.asarray(stop, jnp.int32)))
-        for seed, step in zip(unit.seeds, failed.tolist(), strict=True):
-            if step >= 0:
-                raise NonFinite(
-                    f"the loss or its gradient is not finite: cell {unit.cell}, length {unit.task.length}, "
-                    f"seed {seed}, step {step}; write a smaller --learning_rate than {unit.learning_rate:g}"
-                )
-        advance(stop - start)
+    update = jax.jit(jax.vmap(learner.update))
+    pending = []
+    for step in range(unit.train_steps):
+        states, metrics = update(states, _draw(unit, data, keys, step))
+        pending.append(metrics.loss + metrics.log10_gradient_norm)
+        if len(pending) == CHUNK or step + 1 == unit.train_steps:
+            _check_finite(unit, np.stack(jax.device_get(pending)), step + 1 - len(pending))
+            advance(len(pending))
+            pending = []
     return states.params
+
+
+def _check_finite(unit: Unit, numbers: np.ndarray, first: int) -> None:
+    """numbers [steps, K], from step `first` on"""
+    for step, seed in np.argwhere(~np.isfinite(numbers)).tolist():
+        raise NonFinite(
+            f"the loss or its gradient is not finite: cell {unit.cell}, length {unit.task.length}, "
+            f"seed {unit.seeds[seed]}, step {first + step}; write a smaller --learning_rate than {unit.learning_rate:g}"
+        )
 
 
 def _row(unit: Unit, trained_steps: int, i: int, summary: Summary, params: Any) -> dict[str, Any]:

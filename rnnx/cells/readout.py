@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rnnx.cells.initialisers import glorot_uniform
 from rnnx.types import cell, powers
 
 
@@ -40,7 +41,7 @@ class Readout:
         key_cell, key_w = jax.random.split(key)
         params = self.cell.init(key_cell)
         dtype = jax.tree.leaves(params)[0].dtype
-        w = jax.nn.initializers.glorot_uniform()(key_w, (self.cell.outputs, self.outputs), dtype)
+        w = glorot_uniform(key_w, (self.cell.outputs, 1, self.outputs), dtype)[:, 0]
         return Params(params, w, jnp.zeros(self.outputs, dtype))
 
     def prepare(self, params: Params) -> Params:

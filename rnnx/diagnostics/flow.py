@@ -15,11 +15,13 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.diagnostics.scaled import (
+    LOG10_2,
     ZERO,
     Scaled,
     align,
     log10_mean,
     log10_norm,
+    log10_root_sum_squares,
     normalise,
     plus,
     unscaled,
@@ -115,7 +117,7 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
         dw_y, dw = through_readout(late.value)[0], through_step(early.value)[0]
         total = plus(total, Scaled(dw_y, late.exponent), Scaled(dw, early.exponent))
         leaves = jax.tree.map(lambda leaf: _norms(Scaled(leaf, delta.exponent), t.real), delta.value)
-        return (rho, total), (value, _norms(delta, t.real), leaves, _norms(dx, t.real))
+        return (rho, total), (value, leaves, _norms(dx, t.real), t.real)
 
     nothing = jax.vmap(normalise)(jax.vmap(unscaled)(jax.tree.map(jnp.zeros_like, before)))
     empty = normalise(unscaled(jax.tree.map(jnp.zeros_like, weights)))
@@ -125,12 +127,18 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
         (dw,) = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), start.value))
         total = plus(total, Scaled(dw, start.exponent))
     (gradient,) = through_prepare(total.value)
-    values, state, leaves, inputs = jax.tree.map(jnp.flip, seen)  # from time to lag
-
-    def norm(tree: Any) -> Array:
-        return log10_norm(tree, total.exponent) - jnp.log10(jnp.asarray(size, values.dtype))
-
-    return Flow(jnp.sum(values) / size, state, leaves, inputs, jax.tree.map(norm, gradient), norm(gradient))
+    values, leaves, inputs, real = jax.tree.map(lambda a: jnp.flip(a, axis=0), seen)  # from time to lag
+    parts = jax.tree.leaves(leaves, is_leaf=lambda node: isinstance(node, _Norms))
+    whole = jax.tree.map(lambda *norms: log10_root_sum_squares(jnp.stack(norms)), *parts)
+    state, leaves, inputs = jax.tree.map(
+        lambda norms: Curve(jax.vmap(log10_mean)(norms.each, real), norms.of_mean),
+        (whole, leaves, inputs),
+        is_leaf=lambda node: isinstance(node, _Norms),
+    )
+    rescale = LOG10_2 * total.exponent.astype(values.dtype) - jnp.log10(jnp.asarray(size, values.dtype))
+    blocks = jax.tree.map(lambda leaf: log10_norm(leaf).astype(values.dtype) + rescale, gradient)
+    params_total = log10_root_sum_squares(jnp.stack(jax.tree.leaves(blocks)))
+    return Flow(jnp.sum(values) / size, state, leaves, inputs, blocks, params_total)
 
 
 def _trajectory(cell: Any, params: Any, batch: Example, before: Any) -> _Step:
@@ -160,12 +168,18 @@ def _common(numbers: Scaled, real: Array) -> Scaled:
     return Scaled(_masked(jax.vmap(align, (0, None))(numbers, top), real), top)
 
 
-def _norms(numbers: Scaled, real: Array) -> Curve:
-    """One point of a Curve, from the gradients of a batch at one lag."""
+class _Norms(NamedTuple):
+    """log10 norms of a batch of gradients at one lag."""
+
+    each: Array  # [B]
+    of_mean: Array  # []
+
+
+def _norms(numbers: Scaled, real: Array) -> _Norms:
     each = jax.vmap(log10_norm)(numbers.value, numbers.exponent)
     common = _common(numbers, real)
     total = log10_norm(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), common.value), common.exponent)
-    return Curve(log10_mean(each, real), total - jnp.log10(jnp.sum(real).astype(each.dtype)))
+    return _Norms(each, total - jnp.log10(jnp.sum(real).astype(each.dtype)))
 
 
 def _masked(tree: Any, real: Array) -> Any:

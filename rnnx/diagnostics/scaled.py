@@ -113,6 +113,13 @@ def log10_norm(tree: Any, exponent: Array | int = 0) -> Array:
     return jnp.log10(sum(squares, start=jnp.zeros_like(unit))) / 2 + jnp.log10(unit) + powers
 
 
+def log10_root_sum_squares(numbers: Array) -> Array:
+    """log10 of the norm of a whole from those of its parts, along the first axis."""
+    top = jnp.max(numbers, axis=0)
+    top = jnp.where(jnp.isneginf(top), jnp.zeros_like(top), top)
+    return jnp.log10(jnp.sum(100 ** (numbers - top[None]), axis=0)) / 2 + top
+
+
 def log10_mean(numbers: Array, real: Array) -> Array:
     """log10 of the mean of 10**numbers [B] over the True of `real` [B]; NaN if there is none."""
     numbers = jnp.where(real, numbers, -jnp.inf)

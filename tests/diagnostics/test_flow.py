@@ -31,7 +31,7 @@ def written(net, params, batch, loss, states=None):
         total = jnp.zeros(())
         for t in range(T):
             real = t < example.length
-            x, e, target = jax.tree.map(lambda a, t=t: jnp.where(real, a[t], 0), (xs, eps, example.targets))
+            x, e, target = jax.tree.map(lambda a, t=t, real=real: jnp.where(real, a[t], 0), (xs, eps, example.targets))
             after = jax.tree.map(jnp.add, net.step(weights, state, x)[0], e)
             state = jax.tree.map(lambda a, b, real=real: jnp.where(real, a, b), after, state)
             total += jnp.where(real, example.weights[t] * loss(net.readout(weights, state, x), target), 0)
@@ -111,12 +111,13 @@ def square(y, target):
     return jnp.sum(jnp.square(y - target))
 
 
-@pytest.fixture(params=CELLS)
-def net(request):
-    return Readout(CELLS[request.param](D, N), 2)
+NETS = {name: Readout(make(D, N), 2) for name, make in CELLS.items()}
+NET = NETS["lstm"]  # a state of two leaves
+each = pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["every-step", "last-step"])
+@each
 def test_every_field_equals_the_written_out_gradient(net, last):
     """The reverse pass is written by hand; JAX's own differentiation is the definition it must meet."""
     params, batch = problem(net, last)
@@ -125,6 +126,7 @@ def test_every_field_equals_the_written_out_gradient(net, last):
     assert not np.allclose(shifted, 10**got.state.mean, rtol=1e-2)
 
 
+@each
 def test_padding_is_not_seen_and_lags_count_from_each_end(net):
     """Studies have examples of different lengths: lag 0 is each one's own last step, and NaN beyond it is harmless."""
     params, batch = problem(net)
@@ -137,12 +139,12 @@ def test_padding_is_not_seen_and_lags_count_from_each_end(net):
         assert np.isfinite(points[:4]).all() and np.isnan(points[4:]).all()
 
 
-def test_states_given_take_the_place_of_the_initial_state(net):
+def test_states_given_take_the_place_of_the_initial_state():
     """A batch may go on from where another ended."""
-    params, batch = problem(net)
-    states = drawn(jax.eval_shape(net.initial_state, params), 3, (B,))
-    got = assert_flow(net, params, batch, square, states=states)
-    assert not np.allclose(got.loss, flow(net, params, batch, square).loss)
+    params, batch = problem(NET)
+    states = drawn(jax.eval_shape(NET.initial_state, params), 3, (B,))
+    got = assert_flow(NET, params, batch, square, states=states)
+    assert not np.allclose(got.loss, flow(NET, params, batch, square).loss)
 
 
 # ------------------------------------------------------------------- cells that need more than CELLS do
@@ -202,21 +204,21 @@ def test_a_learned_start_and_a_prepare_have_their_gradients():
 # ------------------------------------------------------------------------------------ what may go wrong
 
 
-def test_equal_examples_are_one(net):
+def test_equal_examples_are_one():
     """A mean over equal examples is the example: the exponents of a batch are brought together right."""
-    params, batch = problem(net)
+    params, batch = problem(NET)
     one = jax.tree.map(lambda a: a[:1], batch)
     three = jax.tree.map(lambda a: jnp.repeat(a[:1], B, axis=0), batch)
-    for got, want in zip(*(jax.tree.leaves(flow(net, params, b, square)) for b in (three, one)), strict=True):
+    for got, want in zip(*(jax.tree.leaves(flow(NET, params, b, square)) for b in (three, one)), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-12)
 
 
-def test_a_nan_spoils_only_the_lags_its_example_reaches(net):
+def test_a_nan_spoils_only_the_lags_its_example_reaches():
     """Examples are independent: a broken short one leaves the longer lags of the others as they are."""
-    params, batch = problem(net)
+    params, batch = problem(NET)
     batch = batch._replace(length=jnp.array([2, T, T]))
     broken = batch._replace(xs=batch.xs.at[0, 0].set(jnp.nan))
-    got, want = flow(net, params, broken, square), flow(net, params, batch, square)
+    got, want = flow(NET, params, broken, square), flow(NET, params, batch, square)
     for points, sound in zip((*got.state, *got.inputs), (*want.state, *want.inputs), strict=True):
         assert np.isnan(points[:2]).all()
         np.testing.assert_array_equal(points[2:], sound[2:])
@@ -224,10 +226,10 @@ def test_a_nan_spoils_only_the_lags_its_example_reaches(net):
     assert np.isfinite(want.loss) and np.isfinite(want.params_total)
 
 
-def test_zero_loss_is_an_exact_zero(net):
+def test_zero_loss_is_an_exact_zero():
     """-inf says zero, and is not NaN."""
-    params, batch = problem(net)
-    got = flow(net, params, batch._replace(weights=jnp.zeros((B, T))), square)
+    params, batch = problem(NET)
+    got = flow(NET, params, batch._replace(weights=jnp.zeros((B, T))), square)
     assert all(np.isneginf(leaf).all() for leaf in jax.tree.leaves(got._replace(loss=-jnp.inf)))
 
 
@@ -238,14 +240,13 @@ def test_a_cell_without_readout_is_told_what_to_add():
     class Bare:
         inputs: int
 
-    _, batch = problem(Readout(CELLS["elman"](D, N), 2))
+    _, batch = problem(NET)
     with pytest.raises(TypeError, match=r"^flow: .*Bare\(inputs=2\) gives no readout.*; add it, y as a function.*$"):
         diagnostics.flow(Bare(2), None, batch, square)
 
 
 def test_whole_numbers_have_no_gradient():
     """Symbols must be one-hot or embedded before a gradient can be asked of them."""
-    net = Readout(CELLS["elman"](D, N), 2)
-    params, batch = problem(net)
+    params, batch = problem(NET)
     with pytest.raises(TypeError, match=r"^flow: xs holds whole numbers.*; give them one-hot or embedded$"):
-        diagnostics.flow(net, params, batch._replace(xs=batch.xs.astype(int)), square)
+        diagnostics.flow(NET, params, batch._replace(xs=batch.xs.astype(int)), square)

@@ -57,6 +57,7 @@ def test_the_mean_slope_is_the_one_measured_elsewhere(cell, expected, margin):
     assert abs(measured.mean() - expected) < margin, measured
 
 
+@full
 def test_a_glorot_tanh_network_differs_from_seed_to_seed():
     """Its largest eigenvalue is drawn: only an interval can be said, and it holds for every seed."""
     measured = slopes(Elman(2, 128))

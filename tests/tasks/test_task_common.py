@@ -138,7 +138,7 @@ def test_losses_of_one_step():
     y = jnp.array([0.0, math.log(3.0), -jnp.inf])
     assert abs(cross_entropy(y, 1) - math.log(4 / 3)) < 1e-12 and cross_entropy(y, 2) == jnp.inf
     assert abs(cross_entropy(jnp.array([1000.0, 0.0]), 1) - 1000) < 1e-9
-    assert is_likeliest(y, 1) and not is_likeliest(y, 0)
+    assert is_likeliest(y, jnp.array(1)) and not is_likeliest(y, jnp.array(0))
 
 
 @pytest.mark.parametrize(

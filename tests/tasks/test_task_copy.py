@@ -4,7 +4,6 @@ import functools
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -86,7 +85,9 @@ def test_chance_is_reached_by_knowing_the_time_alone(variant):
     assert stated is None or task.chance == pytest.approx(stated)
 
 
-@pytest.mark.parametrize(("delay", "published"), [(100, 0.1733), (200, 0.0945), (500, 0.0400), (1000, 0.0204), (2000, 0.0103)])
+@pytest.mark.parametrize(
+    ("delay", "published"), [(100, 0.1733), (200, 0.0945), (500, 0.0400), (1000, 0.0204), (2000, 0.0103)]
+)
 def test_chance_is_the_published_baseline(delay, published):
     """The memoryless line of the papers' figures."""
     assert abs(Copy(delay).chance - published) < 5.1e-5

@@ -36,7 +36,7 @@ def test_an_example_is_one_image_row_by_row(length):
     data = task.load("test")
     xs, targets, weights, _ = batch(task, data, jax.random.key(0), 5)
     assert xs.shape == (5, length, 64 // length) == (5, task.steps, task.inputs)
-    for image, target in zip(np.reshape(xs, (5, 64)), targets[:, -1], strict=True):
+    for image, target in zip(np.asarray(xs).reshape(5, 64), np.asarray(targets[:, -1]), strict=True):
         found = np.nonzero((data[0] == image).all(axis=1))[0]
         assert len(found) == 1 and target == data[1][found[0]]
     assert np.all(weights == np.broadcast_to(np.arange(length) == length - 1, (5, length)))

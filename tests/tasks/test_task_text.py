@@ -115,7 +115,9 @@ def test_a_file_that_is_not_utf8_is_told_at_its_byte(tmp_path):
     assert str(error.value) == f"text: file {path} is not UTF-8 at byte 3; convert it first, e.g. with iconv -t UTF-8"
 
 
-@pytest.mark.parametrize(("size", "message"), [(0, "give a longer text"), (1, "give a longer text"), (30, "at most 2,")])
+@pytest.mark.parametrize(
+    ("size", "message"), [(0, "give a longer text"), (1, "give a longer text"), (30, "at most 2,")]
+)
 def test_a_text_too_short_is_told_with_the_longest_length(tmp_path, size, message):
     """An empty file too."""
     path = tmp_path / "short.txt"

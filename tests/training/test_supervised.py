@@ -13,10 +13,23 @@ from rnnx.training import OPTIMIZERS, Supervised
 
 TASK = Adding(5)
 NET = Readout(Elman(2, 4), 1)
+QUICK = {"xla_backend_optimization_level": "0"}  # compiles in a fifth of the time
+draw = jax.jit(batch, static_argnums=(0, 3), compiler_options=QUICK)
+
+
+@pytest.fixture(autouse=True)
+def promotion():
+    """optax itself promotes: `1 - decay**count` of its adam is a float beside an int32."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
 
 
 def data(seed: int = 1, size: int = 6):
-    return batch(TASK, (), jax.random.key(seed), size)
+    return draw(TASK, (), jax.random.key(seed), size)
+
+
+def quick(function):
+    return jax.jit(function, compiler_options=QUICK)
 
 
 def by_hand(params, examples):
@@ -33,8 +46,8 @@ def test_an_update_is_sgd_by_hand():
     """The loss, the gradient's norm and the step, from the definition."""
     learn = Supervised(NET, TASK.loss, "sgd", 0.3)
     state, examples = learn.init(jax.random.key(0)), data()
-    loss, gradients = jax.value_and_grad(by_hand)(state.params, examples)
-    after, metrics = learn.update(state, examples)
+    loss, gradients = quick(jax.value_and_grad(by_hand))(state.params, examples)
+    after, metrics = quick(learn.update)(state, examples)
     close(after.params, jax.tree.map(lambda p, g: p - 0.3 * g, state.params, gradients))
     close(metrics.loss, loss)
     close(metrics.log10_gradient_norm, jnp.log10(optax.tree.norm(gradients)))
@@ -50,9 +63,10 @@ def test_every_optimizer_is_optax_own(name):
     theirs = OPTIMIZERS[name](0.01)
     params, moments = state.params, theirs.init(state.params)
     assert OPTIMIZERS[name] is getattr(optax, name)
+    update, gradient = quick(learn.update), quick(jax.grad(by_hand))
     for seed in (1, 2):
-        state, _ = learn.update(state, data(seed))
-        updates, moments = theirs.update(jax.grad(by_hand)(params, data(seed)), moments, params)
+        state, _ = update(state, data(seed))
+        updates, moments = theirs.update(gradient(params, data(seed)), moments, params)
         params = optax.apply_updates(params, updates)
     close(state.params, params)
 
@@ -61,10 +75,11 @@ def test_seeds_by_vmap_equal_single_runs():
     """Nothing below knows about seeds; adam divides by small numbers, so to a tolerance."""
     learn = Supervised(NET, TASK.loss)
     keys, examples = jax.random.split(jax.random.key(3), 4), data()
-    states = jax.vmap(learn.init)(keys)
-    after, metrics = jax.vmap(learn.update, (0, None))(states, examples)
+    init, update = quick(learn.init), quick(learn.update)
+    states = quick(jax.vmap(learn.init))(keys)
+    after, metrics = quick(jax.vmap(learn.update, (0, None)))(states, examples)
     for k in range(4):
-        state, one = learn.update(learn.init(keys[k]), examples)
+        state, one = update(init(keys[k]), examples)
         close((state, one), jax.tree.map(lambda a, k=k: a[k], (after, metrics)), rtol=1e-6)
     assert len(set(metrics.loss.tolist())) == 4
 
@@ -75,9 +90,9 @@ def test_steps_by_scan_equal_a_loop():
     start = learn.init(jax.random.key(0))
     batches = jax.tree.map(lambda *a: jnp.stack(a), *(data(seed) for seed in range(3)))
     final, metrics = jax.lax.scan(learn.update, start, batches)
-    state, losses = start, []
+    update, state, losses = quick(learn.update), start, []
     for seed in range(3):
-        state, one = learn.update(state, data(seed))
+        state, one = update(state, data(seed))
         losses.append(one.loss)
     close(final, state, rtol=1e-6)
     close(metrics.loss, jnp.stack(losses), rtol=1e-6)
@@ -85,7 +100,7 @@ def test_steps_by_scan_equal_a_loop():
 
 
 def test_it_learns_to_add():
-    """Measured: 400 updates of a GRU-16 take the adding problem of 5 steps from 0.17 to 0.0012-0.0019 (5 seeds)."""
+    """Measured over 8 seeds: 400 updates of a GRU-16 take the loss from 0.26-0.99 (chance 0.17) to 0.0004-0.0011."""
     learn = Supervised(Readout(GRU(2, 16), 1), TASK.loss, learning_rate=0.01)
 
     def step(state, key):
