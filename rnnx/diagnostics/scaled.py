@@ -38,7 +38,7 @@ def power_of_two(n: Array, dtype: Any) -> Array:
     return lax.bitcast_convert_type(n << wide.mantissa, wide.dtype).astype(dtype)
 
 
-def exponent(x: Array) -> Array:
+def exponent_of(x: Array) -> Array:
     """The int32 e with 2**(e-1) <= x < 2**e; 0 where x is 0, infinite or NaN."""
     wide = _wide(x.dtype)
     x = x.astype(wide.dtype)
@@ -66,14 +66,15 @@ def largest(tree: Any) -> Array:
 
 
 def shift(tree: Any, n: Array) -> Any:
-    """Every leaf times 2**n."""
-    return jax.tree.map(lambda leaf: leaf * power_of_two(n, leaf.dtype), tree)
+    """Every leaf times 2**n, in two steps, so that 2**-128 and 2**128 are within reach of float32."""
+    half = n // 2
+    return jax.tree.map(lambda x: x * power_of_two(half, x.dtype) * power_of_two(n - half, x.dtype), tree)
 
 
 def normalise(number: Scaled) -> Scaled:
     """The same number with its largest entry in [1/2, 1); zero gets the exponent ZERO."""
     size = largest(number.value)
-    e = exponent(size)
+    e = exponent_of(size)
     return Scaled(shift(number.value, -e), jnp.where(size == 0, ZERO, number.exponent + e))
 
 
@@ -99,18 +100,17 @@ def add(a: Scaled, b: Scaled) -> Scaled:
 def log10_norm(tree: Any, exponent: Array | int = 0) -> Array:
     """log10 of the Euclidean norm of a pytree times 2**exponent; -inf for zero.
 
-    The squares are summed after a division by the largest entry, so that they neither underflow (as float32
+    The squares are summed after the largest entry has been brought to [1/2, 1), so that they neither underflow (as float32
     squares do below 1e-19, and `optax.tree.norm` with them) nor overflow.
 
     >>> import jax.numpy as jnp
     >>> round(float(log10_norm(jnp.array([3e-30, 4e-30]))), 4)
     -29.301
     """
-    size = largest(tree)
-    unit = jnp.where((size > 0) & jnp.isfinite(size), size, jnp.ones_like(size))
-    squares = [jnp.sum(jnp.square(leaf / unit.astype(leaf.dtype))).astype(unit.dtype) for leaf in jax.tree.leaves(tree)]
-    powers = jnp.asarray(exponent, jnp.int32).astype(unit.dtype) * LOG10_2
-    return jnp.log10(sum(squares, start=jnp.zeros_like(unit))) / 2 + jnp.log10(unit) + powers
+    e = exponent_of(largest(tree))
+    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(shift(tree, -e))]
+    total = functools.reduce(jnp.add, [square.astype(jnp.result_type(*squares)) for square in squares])
+    return jnp.log10(total) / 2 + (e + jnp.asarray(exponent, jnp.int32)).astype(total.dtype) * LOG10_2
 
 
 def log10_root_sum_squares(numbers: Array) -> Array:

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from rnnx.diagnostics import log10_norm
-from rnnx.diagnostics.scaled import Scaled, add, align, exponent, largest, log10_mean, normalise, power_of_two
+from rnnx.diagnostics.scaled import Scaled, add, align, exponent_of, largest, log10_mean, normalise, power_of_two
 
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -48,10 +48,10 @@ def test_exponents_are_those_of_frexp(dtype):
     """2**(e-1) <= x < 2**e, over all normal numbers; 0 for what has none."""
     info = jnp.finfo(dtype)
     ones = np.asarray([math.ldexp(m, int(n)) for n in range(info.minexp, info.maxexp) for m in (1, 1.5)])
-    got = exponent(jnp.asarray(ones, dtype))
+    got = exponent_of(jnp.asarray(ones, dtype))
     assert got.dtype == jnp.int32
     np.testing.assert_array_equal(got, [math.frexp(x)[1] for x in ones])
-    assert exponent(jnp.asarray([0, np.inf, -np.inf, np.nan, -1], dtype)).tolist() == [0] * 5
+    assert exponent_of(jnp.asarray([0, np.inf, -np.inf, np.nan, -1], dtype)).tolist() == [0] * 5
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -39,7 +39,7 @@ def test_an_example_is_one_image_row_by_row(length):
     for image, target in zip(np.asarray(xs).reshape(5, 64), np.asarray(targets[:, -1]), strict=True):
         found = np.nonzero((data[0] == image).all(axis=1))[0]
         assert len(found) == 1 and target == data[1][found[0]]
-    assert np.all(weights == np.broadcast_to(np.arange(length) == length - 1, (5, length)))
+    assert np.all(np.asarray(weights) == (np.arange(length) == length - 1))
 
 
 def test_permuted_is_one_fixed_permutation():
