@@ -93,6 +93,13 @@ class Example(NamedTuple):
     weights: Array  # [T]
     length: Array | None = None  # int []
 
+    def scored(self) -> Array:
+        """The weights [T], 0 at and after `length`."""
+        if self.length is None:
+            return self.weights
+        time = jnp.arange(self.weights.shape[0])
+        return jnp.where(time < self.length.astype(time.dtype), self.weights, jnp.zeros_like(self.weights))
+
 
 def step_loss(loss: Callable[[Array, Any], Array], y: Array, target: Any, weight: Array) -> Array:
     """weight * loss(y, target); exactly 0, with gradient 0, where the weight is 0, whatever the target holds."""

@@ -47,40 +47,41 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
     cells = list(dict.fromkeys(line["cell"] for line in lines))
     stages = list(dict.fromkeys(line["trained_steps"] for line in lines))
     longest = max(line["length"] for line in lines)
+    lengths = sorted({line["length"] for line in lines})
+    panels = 1 if len(lengths) == 1 else 2
     figure, axes = pyplot.subplots(
-        len(stages), 2, figsize=(7.2, 2.9 * len(stages) + 0.3), squeeze=False, sharey=True, layout="constrained"
+        len(stages), panels, figsize=(7.2, 2.9 * len(stages) + 0.3), squeeze=False, sharey=True, layout="constrained"
     )
-    for (by_lag, by_length), steps in zip(axes, stages, strict=True):
+    for row, steps in zip(axes, stages, strict=True):
+        when = f"after {steps} steps of training" if steps else "at initialisation"
+        row[0].set_title(f"T = {longest}, {when}", fontsize=9, loc="left")
+        row[0].xaxis.get_major_locator().set_params(integer=True)
+        row[0].set_xlabel("lag $k$ (steps before the end)")
+        row[0].set_ylabel(r"$\log_{10}\,\|\partial L/\partial s_{T{-}k}\|$")
+        if panels == 2:
+            row[1].set_title(f"at the first step, {when}", fontsize=9, loc="left")
+            row[1].set_xlabel("sequence length $T$")
+            row[1].set_xscale("log")
+            row[1].set_xticks(lengths, [str(n) for n in lengths])
+            row[1].minorticks_off()
+            row[1].tick_params(labelleft=True)
         for i, cell in enumerate(cells):
             look = {"color": COLOURS[i % len(COLOURS)], "label": cell}
-            _band(by_lag, arrays[f"{cell}/{longest}/{steps}/state_mean"], **look)
+            _band(row[0], arrays[f"{cell}/{longest}/{steps}/state_mean"], **look)
             chosen = [line for line in lines if line["cell"] == cell and line["trained_steps"] == steps]
-            _points(by_length, chosen, marker=MARKERS[i % len(MARKERS)], **look)
-        when = f"after {steps} steps of training" if steps else "at initialisation"
-        by_lag.set_title(f"T = {longest}, {when}", fontsize=9, loc="left")
-        by_lag.xaxis.get_major_locator().set_params(integer=True)
-        by_lag.set_xlabel("lag $k$ (steps before the end)")
-        by_lag.set_ylabel(r"$\log_{10}\,\|\partial L/\partial s_{T{-}k}\|$")
-        by_length.set_title(f"at the first step, {when}", fontsize=9, loc="left")
-        by_length.set_xlabel("sequence length $T$")
-        lengths = sorted({line["length"] for line in lines})
-        if len(lengths) > 1:
-            by_length.set_xscale("log")
-        by_length.set_xticks(lengths, [str(n) for n in lengths])
-        by_length.minorticks_off()
-        by_length.tick_params(labelleft=True)
-        low = by_lag.get_ylim()[0]
-        if low < FLOAT32_TINY:
-            for axis in (by_lag, by_length):
-                axis.axhline(FLOAT32_TINY, color="0.6", linewidth=0.8, linestyle=":")
-            by_lag.annotate("float32 ends here", (0, FLOAT32_TINY), color="0.4", fontsize=7, va="bottom")
+            if panels == 2:
+                _points(row[1], chosen, marker=MARKERS[i % len(MARKERS)], **look)
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(low, max(high, low + 1))  # a flat curve is to look flat
+    if low < FLOAT32_TINY:
+        for axis in axes.flat:
+            axis.axhline(FLOAT32_TINY, color="0.6", linewidth=0.8, linestyle=":")
+        axes[0, 0].annotate("float32 ends here", (0, FLOAT32_TINY), color="0.4", fontsize=7, va="bottom")
     first = rows[0]
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside upper center",
-        ncols=min(len(cells), 3),
+        ncols=max(1, min(len(cells), 4, 110 // (max(map(len, cells)) + 8))),
         title=f"{first['task']} ({first['variant']}): median, band or bar from least to largest of "
         f"{lines[0]['seeds']} seed{'s' * (lines[0]['seeds'] > 1)}",
         title_fontsize=9,

@@ -11,12 +11,12 @@ from experiments.exits import BadInput
 
 PROGRAM = "gradient_norms"
 LENGTHS = {
-    "adding": (25, 50, 100, 200),
+    "adding": (50, 100, 200),
     "copy": (25, 50, 100),
     "digits": (8, 16, 32, 64),
     "text": (32, 64, 128),
 }
-SMOKE = {"lengths": [8, 16], "units": 8, "seeds": [0, 1], "batch_size": 4, "train_steps": 3}
+SMOKE = {"cells": "elman,lstm", "lengths": [16], "units": 8, "seeds": [0, 1], "batch_size": 4, "train_steps": 3}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Settings:
             task=task,
             variant=variant,
             file=flags.file or "",
-            cells=tuple(parse(flags.cells) if isinstance(flags.cells, str) else flags.cells),
+            cells=tuple(parse(value("cells")) if isinstance(value("cells"), str) else value("cells")),
             lengths=tuple(value("lengths") or LENGTHS[task]),
             units=value("units"),
             seeds=tuple(range(value("seeds")) if isinstance(value("seeds"), int) else value("seeds")),

@@ -6,6 +6,7 @@ The reverse pass renormalises delta_t of each example at each step by a power of
 exponent, so that norms far outside the range of a float come out right. All are reported as log10.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,16 +19,18 @@ from rnnx.diagnostics.scaled import (
     LOG10_2,
     ZERO,
     Scaled,
+    add,
     align,
+    largest,
     log10_mean,
-    log10_norm,
     log10_root_sum_squares,
-    normalise,
-    plus,
+    magnitudes,
     unscaled,
 )
 from rnnx.scans import Sequential, scan
 from rnnx.types import Example, step_loss
+
+LIFT = 40  # squares are taken of entries times 2**LIFT
 
 
 class Curve(NamedTuple):
@@ -45,7 +48,7 @@ class Flow(NamedTuple):
 
     loss: Array  # [], mean over examples
     state: Curve  # dL/ds_t, all leaves of the state together
-    leaves: Any  # like the state, a Curve for each leaf
+    leaves: Any  # like the state, a Curve for each leaf, where it is within 1e-30 of the whole
     inputs: Curve  # dL/dx_t
     params: Any  # like the parameters: log10 norm of the batch's mean gradient, block by block
     params_total: Array  # [], the same of all parameters together
@@ -78,11 +81,19 @@ class _Step(NamedTuple):
     """What one step of the reverse pass reads; leaves lead with T outside the loop, with B inside."""
 
     x: Any
-    target: Any
-    weight: Array
-    real: Array  # bool: not padding
     before: Any  # s_{t-1}
-    after: Any  # s_t
+    direct: Scaled  # (dy_t/ds_t)^T dL/dy_t
+    direct_x: Scaled | None  # the same through x_t; None if the readout does not read it
+    real: Array | None  # bool: not padding; None if there is none
+
+
+class _Squares(NamedTuple):
+    """Sums of squares of a batch of gradients at one lag, leaf by leaf."""
+
+    each: Any  # [B], times 4**exponent
+    exponent: Array  # [B]
+    of_sum: Any  # [], times 4**top
+    top: Array  # []
 
 
 @partial(jax.jit, static_argnames=("cell", "loss"))
@@ -91,69 +102,77 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
     weights, through_prepare = jax.vjp(cell.prepare, params)
     initial, through_initial = jax.vjp(cell.initial_state, weights)
     if states is None:
-        before = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape)), initial)
+        start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape)), initial)
     else:
-        before = states
-    steps = _trajectory(cell, params, batch, before)
+        start = states
+    xs, targets, scores, real, before, after = _trajectory(cell, params, batch, start)
 
+    # The loss of every step and its gradient through the readout: nothing here depends on time.
+    def losses(weights: Any, after: Any, xs: Any) -> Array:
+        ys = jax.vmap(jax.vmap(cell.readout, (None, 0, 0)), (None, 0, 0))(weights, after, xs)
+        return jnp.sum(jax.vmap(jax.vmap(partial(step_loss, loss)))(ys, targets, scores))
+
+    value, (by_readout, direct, direct_x) = jax.value_and_grad(losses, (0, 1, 2))(weights, after, xs)
+    normalised = jax.vmap(jax.vmap(lambda tree: add(unscaled(tree))))
+    read, read_x = _reads(cell.readout, weights, *(jax.tree.map(lambda a: a[0, 0], tree) for tree in (after, xs)))[::2]
+    steps = _Step(xs, before, normalised(direct), normalised(direct_x) if any(read_x) else None, real)
     transition = jax.vmap(lambda w, s, x: cell.step(w, s, x)[0], (None, 0, 0))
-    readout = jax.vmap(cell.readout, (None, 0, 0))
-    losses = jax.vmap(partial(step_loss, loss))
 
     def back(carry: tuple[Scaled, Scaled], t: _Step):
-        rho, total = carry  # J_{t+1}^T delta_{t+1} by example, and dL/dweights summed over the batch
-        y, through_readout = jax.vjp(readout, weights, t.after, t.x)
-        value, dy = jax.value_and_grad(lambda y: jnp.sum(losses(y, t.target, t.weight)))(y)
-        dy = jax.vmap(normalise)(jax.vmap(unscaled)(dy))
-        _, ds_y, dx_y = through_readout(dy.value)
-        delta = jax.vmap(plus)(rho, Scaled(ds_y, dy.exponent))
-
+        rho, by_step = carry  # J_{t+1}^T delta_{t+1} by example, and dL/dweights through the steps so far
+        delta = jax.vmap(add)(rho, t.direct)
+        delta = delta._replace(value=_masked(delta.value, t.real))
         _, through_step = jax.vjp(transition, weights, t.before, t.x)
-        _, ds, dx = through_step(_masked(delta.value, t.real))
-        dx = jax.vmap(plus)(Scaled(dx, delta.exponent), Scaled(dx_y, dy.exponent))
-        rho = _where(t.real, jax.vmap(normalise)(Scaled(ds, delta.exponent)), rho)
+        _, ds, dx = through_step(delta.value)
+        inputs = Scaled(dx, delta.exponent)
+        inputs = inputs if t.direct_x is None else jax.vmap(add)(inputs, t.direct_x)
+        common = _common(delta, t.real)
+        # The cotangents take the exponent of the sum so far, so that no gradient needs to be scaled after it.
+        top = jnp.maximum(by_step.exponent, common.exponent)
+        dw = through_step(align(common, top))[0]
+        by_step = Scaled(jax.tree.map(jnp.add, align(by_step, top), dw), top)
+        rho = _where(t.real, Scaled(ds, delta.exponent), rho)
+        return (rho, by_step), (_squares(delta, common), _squares(inputs, _common(inputs, t.real)))
 
-        late, early = _common(dy, t.real), _common(delta, t.real)
-        dw_y, dw = through_readout(late.value)[0], through_step(early.value)[0]
-        total = plus(total, Scaled(dw_y, late.exponent), Scaled(dw, early.exponent))
-        leaves = jax.tree.map(lambda leaf: _norms(Scaled(leaf, delta.exponent), t.real), delta.value)
-        return (rho, total), (value, leaves, _norms(dx, t.real), t.real)
+    nothing = jax.vmap(unscaled)(jax.tree.map(jnp.zeros_like, start))
+    empty = add(unscaled(jax.tree.map(jnp.zeros_like, weights)))
+    (rho, by_step), (state, inputs) = jax.lax.scan(back, (nothing, empty), steps, reverse=True)
 
-    nothing = jax.vmap(normalise)(jax.vmap(unscaled)(jax.tree.map(jnp.zeros_like, before)))
-    empty = normalise(unscaled(jax.tree.map(jnp.zeros_like, weights)))
-    (rho, total), seen = jax.lax.scan(back, (nothing, empty), steps, reverse=True)
-    if states is None:  # a learned initial state has a gradient too
-        start = _common(rho, jnp.ones(size, bool))
-        (dw,) = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), start.value))
-        total = plus(total, Scaled(dw, start.exponent))
-    (gradient,) = through_prepare(total.value)
-    values, leaves, inputs, real = jax.tree.map(lambda a: jnp.flip(a, axis=0), seen)  # from time to lag
-    parts = jax.tree.leaves(leaves, is_leaf=lambda node: isinstance(node, _Norms))
-    whole = jax.tree.map(lambda *norms: log10_root_sum_squares(jnp.stack(norms)), *parts)
-    state, leaves, inputs = jax.tree.map(
-        lambda norms: Curve(jax.vmap(log10_mean)(norms.each, real), norms.of_mean),
-        (whole, leaves, inputs),
-        is_leaf=lambda node: isinstance(node, _Norms),
+    # What each block of the weights receives: through the steps, the readouts, and the initial state.
+    gradients = [(by_step, [True] * len(read)), (unscaled(by_readout), read)]
+    (read_first,) = _reads(cell.initial_state, weights)
+    if states is None and any(read_first):
+        common = _common(jax.vmap(add)(rho), None)
+        (dw,) = through_initial(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), common.value))
+        gradients.append((Scaled(dw, common.exponent), read_first))
+    blocks = _block_norms(gradients, through_prepare, _same_leaves(cell.prepare(params), params))
+    blocks = blocks - jnp.log10(jnp.asarray(size, blocks.dtype))
+    return Flow(
+        loss=value / size,
+        state=_curve(_sum(state), real),
+        leaves=jax.tree.map(lambda each, of_sum: _curve(state._replace(each=each, of_sum=of_sum), real), *state[::2]),
+        inputs=_curve(_sum(inputs), real),
+        params=jax.tree.unflatten(jax.tree.structure(params), list(blocks)),
+        params_total=log10_root_sum_squares(blocks),
     )
-    rescale = LOG10_2 * total.exponent.astype(values.dtype) - jnp.log10(jnp.asarray(size, values.dtype))
-    blocks = jax.tree.map(lambda leaf: log10_norm(leaf).astype(values.dtype) + rescale, gradient)
-    params_total = log10_root_sum_squares(jnp.stack(jax.tree.leaves(blocks)))
-    return Flow(jnp.sum(values) / size, state, leaves, inputs, blocks, params_total)
 
 
-def _trajectory(cell: Any, params: Any, batch: Example, before: Any) -> _Step:
-    """The forward pass, by time [T, B, ...], every example moved so that its last valid step is the last."""
+def _trajectory(cell: Any, params: Any, batch: Example, start: Any) -> tuple[Any, Any, Array, Array | None, Any, Any]:
+    """(xs, targets, weights, real, states before, states after) by time [T, B, ...], every example moved so that its
+    last valid step is the last of all."""
     steps = batch.weights.shape[1]
 
-    def run(example: Example, state: Any) -> _Step:
-        xs, targets, weights, length = example
+    def run(example: Example, state: Any) -> tuple[Any, Any, Array, Array | None, Any, Any]:
+        xs, targets, _, length = example
         _, after = scan(cell, params, xs, state, length=length, keep=_states, method=Sequential())
-        first = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[:-1], state, after)
-        real = jnp.ones(steps, bool) if length is None else jnp.arange(steps) < length
-        step = _Step(_masked(xs, real), targets, jnp.where(real, weights, 0), real, first, after)
-        return step if length is None else jax.tree.map(lambda a: jnp.roll(a, steps - length, axis=0), step)
+        before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[:-1], state, after)
+        if length is None:
+            return xs, targets, example.weights, None, before, after
+        real = jnp.arange(steps) < length
+        seen = _masked(xs, real), targets, example.scored(), real, before, after
+        return jax.tree.map(lambda a: jnp.roll(a, steps - length, axis=0), seen)
 
-    return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), jax.vmap(run)(batch, before))
+    return jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), jax.vmap(run)(batch, start))
 
 
 def _states(state: Any, y: Array) -> Any:
@@ -161,35 +180,87 @@ def _states(state: Any, y: Array) -> Any:
     return state
 
 
-def _common(numbers: Scaled, real: Array) -> Scaled:
+def _common(numbers: Scaled, real: Array | None) -> Scaled:
     """A batch of numbers, each with its exponent, as one with the exponent of the largest; 0 where not real."""
-    exponents = jnp.where(real, numbers.exponent, ZERO)
-    top = jnp.max(exponents)
+    top = jnp.max(numbers.exponent if real is None else jnp.where(real, numbers.exponent, ZERO))
     return Scaled(_masked(jax.vmap(align, (0, None))(numbers, top), real), top)
 
 
-class _Norms(NamedTuple):
-    """log10 norms of a batch of gradients at one lag."""
-
-    each: Array  # [B]
-    of_mean: Array  # []
-
-
-def _norms(numbers: Scaled, real: Array) -> _Norms:
-    each = jax.vmap(log10_norm)(numbers.value, numbers.exponent)
-    common = _common(numbers, real)
-    total = log10_norm(jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), common.value), common.exponent)
-    return _Norms(each, total - jnp.log10(jnp.sum(real).astype(each.dtype)))
+def _squares(numbers: Scaled, common: Scaled) -> _Squares:
+    return _Squares(
+        each=jax.tree.map(jax.vmap(_lifted), numbers.value),
+        exponent=numbers.exponent,
+        of_sum=jax.tree.map(lambda leaf: _lifted(jnp.sum(leaf, axis=0)), common.value),
+        top=common.exponent,
+    )
 
 
-def _masked(tree: Any, real: Array) -> Any:
-    return _where(real, tree, jax.tree.map(jnp.zeros_like, tree))
+def _lifted(leaf: Array) -> Array:
+    """The sum of squares times 4**LIFT: entries are at most about 1, and from 1e-30 on their squares are numbers."""
+    return jnp.sum(jnp.square(leaf * jnp.asarray(2.0**LIFT, leaf.dtype)))
 
 
-def _where(real: Array, yes: Any, no: Any) -> Any:
-    """Select by the leading axis."""
+def _log10_norm(squares: Array, exponent: Array) -> Array:
+    return jnp.log10(squares) / 2 + (exponent - LIFT).astype(squares.dtype) * LOG10_2
+
+
+def _sum(squares: _Squares) -> _Squares:
+    """Those of all leaves together."""
+    each, of_sum = (sum(jax.tree.leaves(tree)) for tree in (squares.each, squares.of_sum))
+    return squares._replace(each=each, of_sum=of_sum)
+
+
+def _curve(squares: _Squares, real: Array | None) -> Curve:
+    """The curve by lag, from squares by time."""
+    each, exponent, of_sum, top = squares
+
+    real = jnp.ones_like(each, bool) if real is None else real
+    mean = jax.vmap(log10_mean)(_log10_norm(each, exponent), real)
+    of_mean = _log10_norm(of_sum, top) - jnp.log10(jnp.sum(real, axis=1).astype(each.dtype))
+    return Curve(jnp.flip(mean), jnp.flip(of_mean))
+
+
+def _block_norms(gradients: list[tuple[Scaled, list[bool]]], through_prepare: Any, unprepared: bool) -> Array:
+    """log10 norms [blocks] of the parameters' gradient, each block summed at an exponent of its own."""
+    terms = []
+    for (tree, exponent), read in gradients:
+        leaves = jax.tree.leaves(tree if unprepared else through_prepare(tree)[0])
+        chosen = read if unprepared else [True] * len(leaves)
+        terms.append([Scaled(leaf, exponent) if use else None for leaf, use in zip(leaves, chosen, strict=True)])
+    columns = [[term for term in column if term is not None] for column in zip(*terms, strict=True)]
+    every = [term for column in columns for term in column]
+    sizes = jnp.stack([largest(term.value) for term in every])
+    tops = iter(magnitudes(sizes, jnp.stack([term.exponent for term in every])))
+    squares, exponents = [], []
+    for column in columns:  # small things of all blocks are stacked: XLA compiles one vector faster than many numbers
+        top = functools.reduce(jnp.maximum, [next(tops) for _ in column])
+        squares.append(_lifted(functools.reduce(jnp.add, [align(term, top) for term in column])))
+        exponents.append(top)
+    return _log10_norm(jnp.stack(squares), jnp.stack(exponents))
+
+
+def _same_leaves(a: Any, b: Any) -> bool:
+    """Whether `prepare` handed the parameters on as they are."""
+    a, b = jax.tree.leaves(a), jax.tree.leaves(b)
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+
+
+def _reads(function: Any, *args: Any) -> list[list[bool]]:
+    """For each argument, which of its leaves `function` reads at all: what it does not has no gradient."""
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    used = {id(v) for equation in jaxpr.eqns for v in equation.invars} | {id(v) for v in jaxpr.outvars}
+    flags = iter([id(v) in used for v in jaxpr.invars])
+    return [[next(flags) for _ in jax.tree.leaves(arg)] for arg in args]
+
+
+def _masked(tree: Any, real: Array | None) -> Any:
+    return tree if real is None else _where(real, tree, jax.tree.map(jnp.zeros_like, tree))
+
+
+def _where(real: Array | None, yes: Any, no: Any) -> Any:
+    """Select by the leading axis; all of `yes` if there is no padding."""
 
     def select(a: Array, b: Array) -> Array:
-        return jnp.where(real.reshape(real.shape + (1,) * (a.ndim - 1)), a, b)
+        return a if real is None else jnp.where(real.reshape(real.shape + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(select, yes, no)

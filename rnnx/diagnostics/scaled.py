@@ -66,48 +66,44 @@ def largest(tree: Any) -> Array:
 
 
 def shift(tree: Any, n: Array) -> Any:
-    """Every leaf times 2**n, in two steps, so that 2**-128 and 2**128 are within reach of float32."""
-    half = n // 2
-    return jax.tree.map(lambda x: x * power_of_two(half, x.dtype) * power_of_two(n - half, x.dtype), tree)
+    """Every leaf times 2**n, for n within the exponents of its normal numbers; below, it is as good as nothing."""
+    return jax.tree.map(lambda leaf: leaf * power_of_two(n, leaf.dtype), tree)
 
 
-def normalise(number: Scaled) -> Scaled:
-    """The same number with its largest entry in [1/2, 1); zero gets the exponent ZERO."""
-    size = largest(number.value)
-    e = exponent_of(size)
-    return Scaled(shift(number.value, -e), jnp.where(size == 0, ZERO, number.exponent + e))
+def magnitudes(sizes: Array, exponents: Array) -> Array:
+    """The exponents that bring largest entries `sizes` to [1/2, 1), or as near as `shift` reaches; ZERO for zero."""
+    reach = -int(jnp.finfo(sizes.dtype).minexp)
+    return jnp.where(sizes == 0, ZERO, exponents + jnp.clip(exponent_of(sizes), -reach, reach))
+
+
+def magnitude(number: Scaled) -> Array:
+    """The exponent of a number, were it normalised."""
+    return magnitudes(largest(number.value), number.exponent)
 
 
 def align(number: Scaled, top: Array) -> Any:
-    """The value of a normalised number at exponent `top`, not below its own; 0 where that is far too small."""
-    n = number.exponent - top
-    factor = jnp.where(n < -120, 0, 1).astype(jnp.int32)  # 2**-120 beside 1 is nothing in any format
-    return jax.tree.map(lambda leaf: leaf * (power_of_two(n, leaf.dtype) * factor.astype(leaf.dtype)), number.value)
+    """The value of a number when its exponent is to be `top`, its magnitude or a larger one."""
+    return shift(number.value, number.exponent - top)
 
 
-def plus(*numbers: Scaled) -> Scaled:
-    """The sum of numbers that are normalised or nearly, so that their exponents tell their sizes."""
-    top = functools.reduce(jnp.maximum, [number.exponent for number in numbers])
+def add(*numbers: Scaled) -> Scaled:
+    """The sum, rounded once, at the magnitude of the largest; of one number, that number normalised."""
+    top = functools.reduce(jnp.maximum, map(magnitude, numbers))
     terms = [align(number, top) for number in numbers]
     return Scaled(functools.reduce(functools.partial(jax.tree.map, jnp.add), terms), top)
-
-
-def add(a: Scaled, b: Scaled) -> Scaled:
-    """a + b, rounded once."""
-    return plus(normalise(a), normalise(b))
 
 
 def log10_norm(tree: Any, exponent: Array | int = 0) -> Array:
     """log10 of the Euclidean norm of a pytree times 2**exponent; -inf for zero.
 
-    The squares are summed after the largest entry has been brought to [1/2, 1), so that they neither underflow (as float32
-    squares do below 1e-19, and `optax.tree.norm` with them) nor overflow.
+    The squares are summed after the largest entry has been brought to [1/2, 1), so that they neither underflow
+    (as float32 squares do below 1e-19, and `optax.tree.norm` with them) nor overflow.
 
     >>> import jax.numpy as jnp
     >>> round(float(log10_norm(jnp.array([3e-30, 4e-30]))), 4)
     -29.301
     """
-    e = exponent_of(largest(tree))
+    e = magnitude(Scaled(tree, jnp.zeros((), jnp.int32)))
     squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(shift(tree, -e))]
     total = functools.reduce(jnp.add, [square.astype(jnp.result_type(*squares)) for square in squares])
     return jnp.log10(total) / 2 + (e + jnp.asarray(exponent, jnp.int32)).astype(total.dtype) * LOG10_2
@@ -124,6 +120,8 @@ def log10_mean(numbers: Array, real: Array) -> Array:
     """log10 of the mean of 10**numbers [B] over the True of `real` [B]; NaN if there is none."""
     numbers = jnp.where(real, numbers, -jnp.inf)
     top = jnp.max(numbers)
-    top = jnp.where(jnp.isneginf(top), jnp.zeros_like(top), top)
+    infinite = jnp.isposinf(top)
+    top = jnp.where(jnp.isinf(top), jnp.zeros_like(top), top)
     count = jnp.sum(real).astype(numbers.dtype)
-    return jnp.log10(jnp.sum(10 ** (numbers - top)) / count) + top
+    mean = jnp.log10(jnp.sum(10 ** (numbers - top)) / count) + top
+    return jnp.where(infinite, jnp.inf, mean)

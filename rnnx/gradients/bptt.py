@@ -49,7 +49,7 @@ class BPTT:
 
         def run(params: Any, example: Example, state: Any) -> tuple[Array, Any]:
             final, ys = scan(cell, params, example.xs, state, length=example.length, method=self.method)
-            losses = jax.vmap(partial(step_loss, loss))(ys, example.targets, example.weights)
+            losses = jax.vmap(partial(step_loss, loss))(ys, example.targets, example.scored())
             return jnp.sum(losses), final
 
         def mean(params: Any) -> tuple[Array, Any]:

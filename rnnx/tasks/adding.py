@@ -47,8 +47,8 @@ class Adding:
     | hs97 (Hochreiter & Schmidhuber 1997) | U[-1,1] | [0, 10) | [0, T/2-1), another | (2+a+b)/4 | L in [T, 1.1 T] |
 
     In hs97 the marks of the first and the last step are -1, and a value drawn at the first step counts as 0.
-    Windows shrink to what fits where T is small. Chance is the variance of the target: 1/6, or 1/24
-    for hs97 and pascanu. Loss: squared error at the last step.
+    Windows shrink to what fits where T is small. Chance is the variance of the target: 1/6, 1/24 for pascanu,
+    a little less for hs97. Loss: squared error at the last step.
     """
 
     length: int
@@ -72,7 +72,15 @@ class Adding:
     @property
     def chance(self) -> float:
         _, lowest, _, scale, *_ = VARIANTS[self.variant]
-        return 2 * scale**2 * (1 - lowest) ** 2 / 12
+        variance = (1 - lowest) ** 2 / 12
+        return scale**2 * variance * (2 - sum(self._odds_of_first_step()))
+
+    def _odds_of_first_step(self) -> tuple[float, float]:
+        """The probabilities that the first and the second mark fall on step 0, where hs97 counts a value as 0."""
+        if self.variant != "hs97":
+            return 0.0, 0.0
+        firsts, window = min(10, self.length - 1), self.length // 2 - 1
+        return 1 / firsts, sum(1 / (window - (first < window)) for first in range(1, firsts)) / firsts
 
     @property
     def criterion(self) -> Criterion:
@@ -109,8 +117,9 @@ class Adding:
 
         def other(first: Array, high: int) -> Array:
             """Uniform over the steps below `high` other than `first` (which may lie beyond)."""
-            drawn = below(two, high - (first < high))
-            return drawn + ((drawn >= first) & (first < high))
+            within = (first < high).astype(first.dtype)
+            drawn = below(two, high - within)
+            return drawn + within * (drawn >= first).astype(first.dtype)
 
         if self.variant == "urnn":
             return below(one, half), half + below(two, self.length - half)

@@ -75,7 +75,8 @@ class Copy:
         answers = (time >= answer) & (time < length)
         targets = jnp.where(answers, symbols[jnp.clip(time - answer, 0, SYMBOLS - 1)], BLANK)
         scored = answers if self.variant == "s4" else time < length
-        weights = scored / jnp.sum(scored)
+        weights = scored.astype(jnp.zeros(()).dtype)
+        weights = weights / jnp.sum(weights)
         return Example(jax.nn.one_hot(tokens, 10), targets, weights, length if varies else None)
 
     def loss(self, y: Array, target: Array) -> Array:

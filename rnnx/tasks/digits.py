@@ -60,7 +60,7 @@ class Digits:
     def sample(self, data: tuple[Array, Array], key: Array) -> Example:
         images, classes = (jnp.asarray(a) for a in data)
         index = below(jax.random.bits(key, (), jnp.uint32), len(classes))
-        image = images[index]
+        image = images[index].astype(jnp.zeros(()).dtype)
         if self.variant == "permuted":
             image = image[np.random.default_rng(PERMUTATION_SEED).permutation(PIXELS)]
         weights = (jnp.arange(self.length) == self.length - 1).astype(image.dtype)

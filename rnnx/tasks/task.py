@@ -67,7 +67,7 @@ def below(word: Array, high: Array | int) -> Array:
 
     Many of these from one `jax.random.bits` compile in a fraction of the time of as many `randint`.
     """
-    return (word % jnp.asarray(high).astype(jnp.uint32)).astype(jnp.int32)
+    return (word % jnp.asarray(high).astype(jnp.uint32)).astype(jnp.arange(0).dtype)
 
 
 # ------------------------------------------------------------------------------ losses that tasks share
@@ -85,4 +85,4 @@ def cross_entropy(y: Array, target: Array) -> Array:
 
 def is_likeliest(y: Array, target: Array) -> Array:
     """Whether the largest output is the target's."""
-    return jnp.argmax(y) == target
+    return jnp.argmax(y).astype(target.dtype) == target

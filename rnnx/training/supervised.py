@@ -39,7 +39,7 @@ class Supervised:
 
     >>> import jax, rnnx
     >>> task = rnnx.tasks.Adding(10)
-    >>> learn = Supervised(rnnx.cells.Readout(rnnx.cells.GRU(2, 8), 1), task.loss)
+    >>> learn = Supervised(rnnx.cells.Readout(rnnx.cells.GRU(2, 8), 1), task.loss, "sgd")
     >>> state = learn.init(jax.random.key(0))
     >>> state, metrics = learn.update(state, rnnx.tasks.batch(task, (), jax.random.key(1), 4))
     >>> int(state.step)

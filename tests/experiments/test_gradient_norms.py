@@ -22,6 +22,8 @@ SMALL = ("--cells=elman(init=orthogonal)", "--lengths=4,6", "--units=5", "--batc
 
 def start(*flags: str, **how) -> subprocess.Popen:
     command = [sys.executable, "-m", "experiments.gradient_norms", *flags]
+    # Nothing here measures numbers: compile quickly.
+    how.setdefault("env", {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"})
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **how)
 
 
@@ -219,7 +221,11 @@ def test_a_loss_that_is_not_finite_stops_with_its_place(tmp_path):
 def test_without_matplotlib_the_run_succeeds_and_says_so(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('matplotlib')")
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    _, err = run(*SMALL, f"--out={tmp_path}/run", env={**os.environ, "PYTHONPATH": path})
+    _, err = run(
+        *SMALL,
+        f"--out={tmp_path}/run",
+        env={**os.environ, "PYTHONPATH": path, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+    )
     assert "pip install 'rnnx[lab]'" in err
     assert {p.name for p in (tmp_path / "run").iterdir()} - {"source.diff"} == FILES
 
