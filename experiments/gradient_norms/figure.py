@@ -49,9 +49,9 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
     longest = max(line["length"] for line in lines)
     lengths = sorted({line["length"] for line in lines})
     panels = 1 if len(lengths) == 1 else 2
-    figure, axes = pyplot.subplots(
-        len(stages), panels, figsize=(7.2, 2.9 * len(stages) + 0.3), squeeze=False, sharey=True, layout="constrained"
-    )
+    columns = max(1, min(len(cells), 4, 110 // (max(map(len, cells)) + 8)))  # of the legend
+    size = 7.2, 2.8 * len(stages) + 0.2 + 0.2 * -(-len(cells) // columns)
+    figure, axes = pyplot.subplots(len(stages), panels, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for row, steps in zip(axes, stages, strict=True):
         when = f"after {steps} steps of training" if steps else "at initialisation"
         row[0].set_title(f"T = {longest}, {when}", fontsize=9, loc="left")
@@ -81,9 +81,8 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),
         loc="outside upper center",
-        ncols=max(1, min(len(cells), 4, 110 // (max(map(len, cells)) + 8))),
-        title=f"{first['task']} ({first['variant']}): median, band or bar from least to largest of "
-        f"{lines[0]['seeds']} seed{'s' * (lines[0]['seeds'] > 1)}",
+        ncols=columns,
+        title=f"{first['task']} ({first['variant']}): median of {lines[0]['seeds']} seeds, from least to largest",
         title_fontsize=9,
     )
     return figure
