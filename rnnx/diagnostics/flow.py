@@ -24,6 +24,7 @@ from rnnx.diagnostics.scaled import (
     largest,
     log10_mean,
     log10_root_sum_squares,
+    magnitude,
     magnitudes,
     unscaled,
 )
@@ -82,8 +83,8 @@ class _Step(NamedTuple):
 
     x: Any
     before: Any  # s_{t-1}
-    direct: Scaled  # (dy_t/ds_t)^T dL/dy_t
-    direct_x: Scaled | None  # the same through x_t; None if the readout does not read it
+    direct: Scaled  # (dy_t/ds_t)^T dL/dy_t, normalised, of the leaves that the readout reads
+    direct_x: Scaled  # the same through x_t
     real: Array | None  # bool: not padding; None if there is none
 
 
@@ -113,19 +114,17 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
         return jnp.sum(jax.vmap(jax.vmap(partial(step_loss, loss)))(ys, targets, scores))
 
     value, (by_readout, direct, direct_x) = jax.value_and_grad(losses, (0, 1, 2))(weights, after, xs)
-    normalised = jax.vmap(jax.vmap(lambda tree: add(unscaled(tree))))
-    read, read_x = _reads(cell.readout, weights, *(jax.tree.map(lambda a: a[0, 0], tree) for tree in (after, xs)))[::2]
-    steps = _Step(xs, before, normalised(direct), normalised(direct_x) if any(read_x) else None, real)
+    reads, reads_s, reads_x = _reads(cell.readout, weights, *jax.tree.map(lambda a: a[0, 0], (after, xs)))
+    steps = _Step(xs, before, _normalised(direct, reads_s), _normalised(direct_x, reads_x), real)
     transition = jax.vmap(lambda w, s, x: cell.step(w, s, x)[0], (None, 0, 0))
 
     def back(carry: tuple[Scaled, Scaled], t: _Step):
         rho, by_step = carry  # J_{t+1}^T delta_{t+1} by example, and dL/dweights through the steps so far
-        delta = jax.vmap(add)(rho, t.direct)
+        delta = jax.vmap(partial(_plus, reads_s))(rho, t.direct)
         delta = delta._replace(value=_masked(delta.value, t.real))
         _, through_step = jax.vjp(transition, weights, t.before, t.x)
         _, ds, dx = through_step(delta.value)
-        inputs = Scaled(dx, delta.exponent)
-        inputs = inputs if t.direct_x is None else jax.vmap(add)(inputs, t.direct_x)
+        inputs = jax.vmap(partial(_plus, reads_x))(Scaled(dx, delta.exponent), t.direct_x)
         common = _common(delta, t.real)
         # The cotangents take the exponent of the sum so far, so that no gradient needs to be scaled after it.
         top = jnp.maximum(by_step.exponent, common.exponent)
@@ -139,7 +138,7 @@ def _flow(cell: Any, params: Any, batch: Example, loss: Any, states: Any) -> Flo
     (rho, by_step), (state, inputs) = jax.lax.scan(back, (nothing, empty), steps, reverse=True)
 
     # What each block of the weights receives: through the steps, the readouts, and the initial state.
-    gradients = [(by_step, [True] * len(read)), (unscaled(by_readout), read)]
+    gradients = [(by_step, [True] * len(reads)), (unscaled(by_readout), reads)]
     (read_first,) = _reads(cell.initial_state, weights)
     if states is None and any(read_first):
         common = _common(jax.vmap(add)(rho), None)
@@ -178,6 +177,26 @@ def _trajectory(cell: Any, params: Any, batch: Example, start: Any) -> tuple[Any
 def _states(state: Any, y: Array) -> Any:
     del y
     return state
+
+
+def _normalised(tree: Any, reads: list[bool]) -> Scaled:
+    """The leaves [T, B, ...] that `reads` chooses, normalised for each step of each example."""
+    chosen = [leaf for leaf, use in zip(jax.tree.leaves(tree), reads, strict=True) if use]
+    if not chosen:
+        return Scaled([], jnp.full(jax.tree.leaves(tree)[0].shape[:2], ZERO, jnp.int32))
+    return jax.vmap(jax.vmap(lambda leaves: add(unscaled(leaves))))(chosen)
+
+
+def _plus(reads: list[bool], number: Scaled, direct: Scaled) -> Scaled:
+    """number + direct, which has the leaves that `reads` chooses; what is always zero is not added."""
+    if not direct.value:
+        return add(number)
+    top = jnp.maximum(magnitude(number), direct.exponent)
+    leaves, tree = jax.tree.flatten(align(number, top))
+    extra = iter(align(direct, top))
+    return Scaled(
+        jax.tree.unflatten(tree, [a + next(extra) if use else a for a, use in zip(leaves, reads, strict=True)]), top
+    )
 
 
 def _common(numbers: Scaled, real: Array | None) -> Scaled:
