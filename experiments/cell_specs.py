@@ -67,7 +67,7 @@ def _value(word: str, where: str) -> str | int | float | bool:
     if word.lower() in ("true", "false"):
         return word.lower() == "true"
     try:
-        number = float(word)
+        number = float(word.replace("_", "?"))
     except ValueError:
         if _NAME.fullmatch(word):
             return word

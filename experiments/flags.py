@@ -16,6 +16,9 @@ from experiments import cell_specs, exits
 
 flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
+# What absl.app defines for programs that it runs; ours it does not, and would ignore these.
+APP_FLAGS = ("only_check_args", "pdb", "pdb_post_mortem", "profile_file", "run_with_pdb", "run_with_profiling",
+             "use_cprofile_for_profiling")  # fmt: skip
 HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 
 
@@ -66,7 +69,7 @@ def positive() -> flags.ArgumentParser:
 
     def read(text: str) -> float:
         try:
-            number = float(text)
+            number = math.nan if "_" in text else float(text)
         except ValueError:
             number = math.nan
         if not math.isfinite(number) or number <= 0:
@@ -160,6 +163,9 @@ def _different(entries: list) -> list:
 def parse(argv: Sequence[str]) -> None:
     """Read the command line into absl's FLAGS; on a mistake one line, status 2; on --help the help, status 0."""
     app.define_help_flags()
+    for name in APP_FLAGS:
+        if name in flags.FLAGS:
+            delattr(flags.FLAGS, name)
     try:
         rest = flags.FLAGS(list(argv))
     except flags.UnrecognizedFlagError as error:

@@ -48,7 +48,7 @@ class RunDirectory:
                 if not os.access(parent, os.W_OK | os.X_OK):
                     raise BadInput(f"flag --out={self.path}: {parent} cannot be written; write another directory")
                 break
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if not self.path.exists() or all(p.name.endswith(".tmp") for p in self.path.iterdir()):
             return None
         try:
             record = json.loads((self.path / RECORD).read_text())
@@ -69,8 +69,8 @@ class RunDirectory:
     def begin(self, record: dict[str, Any]) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.write_json(RECORD, record)  # first: it is what makes the directory ours
             self.write(CONFIG, self.config)
-            self.write_json(RECORD, record)
         except OSError as error:
             raise BadInput(f"flag --out={self.path}: {error.strerror}; write another directory") from None
 
@@ -79,6 +79,9 @@ class RunDirectory:
 
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, tables.to_json(value, indent=1))
+
+    def has(self, *names: str) -> bool:
+        return all((self.path / name).exists() for name in names)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The rows of a JSON-lines file, none if there is no such file."""

@@ -108,9 +108,6 @@ def step_loss(loss: Callable[[Array, Any], Array], y: Array, target: Any, weight
     return jnp.where(scored, weight * loss(y, target), jnp.zeros_like(weight))
 
 
-POWERS = ("factored", "pointwise", "affine")
-
-
 def powers(cell: Any) -> tuple[str, ...]:
     """What a cell claims beyond `step`: some of "factored", "pointwise", "affine" (its attribute `powers`)."""
     return tuple(getattr(cell, "powers", ()))
@@ -129,7 +126,7 @@ def static(cls: type[C]) -> type[C]:
     whole number named `inputs`, `units` or `outputs` must be at least 1. A `__post_init__` of the class
     runs after that, to check what only it knows. Two equal cells share one trace.
     """
-    checks = cls.__dict__.get("__post_init__")
+    checks = getattr(cls, "__post_init__", None)
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -165,9 +162,10 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
         value = float(value)
     if kind is not None and type(value) is not kind:
         raise TypeError(f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} got {value}; write a finite number")
-    if field.name in ("inputs", "units", "outputs") and kind is int and value < 1:
+    for number in value if isinstance(value, tuple) else (value,):
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(f"{where} got {value}; write a finite number")
+    if field.name in ("inputs", "units", "outputs") and type(value) is int and value < 1:
         raise ValueError(f"{where} got {value}; write a whole number of at least 1")
     try:
         hash(value)

@@ -77,7 +77,7 @@ def main(argv: list[str]) -> int:
     except exits.NonFinite as error:
         sys.stderr.write(f"error: {error}\n")
         return exits.NON_FINITE
-    except exits.Interrupted:
+    except (exits.Interrupted, KeyboardInterrupt):
         sys.stderr.write("interrupted: what was finished is kept, the same command resumes\n")
         return exits.INTERRUPTED
 

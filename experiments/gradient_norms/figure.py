@@ -1,5 +1,6 @@
 """The figure: the gradient's norm by lag, and at the first step against the sequence length."""
 
+import importlib.util
 import io
 import sys
 from collections.abc import Mapping
@@ -8,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from experiments.gradient_norms.summary import Rows, summarise
+from rnnx.diagnostics.decay import LOG10_FLOAT32_TINY
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
 MARKERS = "osD^vPX"
-FLOAT32_TINY = -37.93
+
+
+def files() -> tuple[str, ...]:
+    """The files that `draw` makes: none without matplotlib."""
+    found = importlib.util.find_spec("matplotlib")
+    return ("gradient_norms.png", "gradient_norms.svg") if found else ()
 
 
 def draw(rows: Rows, arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
@@ -73,10 +80,10 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
                 _points(row[1], chosen, marker=MARKERS[i % len(MARKERS)], **look)
     low, high = axes[0, 0].get_ylim()
     axes[0, 0].set_ylim(low, max(high, low + 1))  # a flat curve is to look flat
-    if low < FLOAT32_TINY:
+    if low < LOG10_FLOAT32_TINY:
         for axis in axes.flat:
-            axis.axhline(FLOAT32_TINY, color="0.6", linewidth=0.8, linestyle=":")
-        axes[0, 0].annotate("float32 ends here", (0, FLOAT32_TINY), color="0.4", fontsize=7, va="bottom")
+            axis.axhline(LOG10_FLOAT32_TINY, color="0.6", linewidth=0.8, linestyle=":")
+        axes[0, 0].annotate("float32 ends here", (0, LOG10_FLOAT32_TINY), color="0.4", fontsize=7, va="bottom")
     first = rows[0]
     figure.legend(
         *axes[0, 0].get_legend_handles_labels(),

@@ -11,10 +11,11 @@ import numpy as np
 from jax import Array
 
 from experiments.exits import NonFinite
+from experiments.record import SCHEMA
 from rnnx.cells import spell
 from rnnx.diagnostics import Flow, flow, half_life, share_below_float32, slope
 from rnnx.gradients import BPTT
-from rnnx.tasks import batch, last_scored
+from rnnx.tasks import TASKS, batch, last_scored
 from rnnx.training import Supervised
 from rnnx.types import Example
 
@@ -62,9 +63,10 @@ class Summary(NamedTuple):
 
 
 def measure(
-    unit: Unit, data: Any, advance: Callable[[int], None]
+    unit: Unit, data: Any, advance: Callable[[int], None], check: Callable[[], None]
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """(rows of results.jsonl, arrays of flow.npz) of one unit. `advance(n)` hears of work done, and may raise.
+    """(rows of results.jsonl, arrays of flow.npz) of one unit. `advance(n)` hears of work done; `check()` may raise.
+
 
     Seeds are vmapped; each has its own parameters, its own measured batch and its own training data, which
     depend on the seed alone.
@@ -74,7 +76,8 @@ def measure(
     rows, arrays = [], {}
     for trained_steps in dict.fromkeys((0, unit.train_steps)):
         if trained_steps:
-            params = _train(unit, params, data, keys[:, 2], advance)
+            check()
+            params = _train(unit, params, data, keys[:, 2], advance, check)
         curves, summary = jax.device_get(_look(unit.network, unit.task, params, examples))
         where = f"{unit.cell}/{unit.task.length}/{trained_steps}"
         arrays |= {
@@ -134,7 +137,9 @@ def _look(network: Any, task: Any, params: Any, examples: Example) -> tuple[Flow
     return jax.vmap(one)(params, examples)
 
 
-def _train(unit: Unit, params: Any, data: Any, keys: Array, advance: Callable[[int], None]) -> Any:
+def _train(
+    unit: Unit, params: Any, data: Any, keys: Array, advance: Callable[[int], None], check: Callable[[], None]
+) -> Any:
     """All seeds through `train_steps` updates; raises if a loss is not finite."""
     learner = unit.learner()
     states = jax.vmap(learner.begin)(params)
@@ -142,10 +147,12 @@ def _train(unit: Unit, params: Any, data: Any, keys: Array, advance: Callable[[i
     pending = []
     for step in range(unit.train_steps):
         states, metrics = update(states, _draw(unit, data, keys, step))
-        pending.append(metrics.loss + metrics.log10_gradient_norm)
+        # A gradient of exactly zero, whose logarithm is -inf, is none of our business.
+        pending.append(metrics.loss + jnp.maximum(metrics.log10_gradient_norm, 0))
         if len(pending) == CHUNK or step + 1 == unit.train_steps:
             _check_finite(unit, np.stack(jax.device_get(pending)), step + 1 - len(pending))
             advance(len(pending))
+            check()
             pending = []
     return states.params
 
@@ -162,8 +169,9 @@ def _check_finite(unit: Unit, numbers: np.ndarray, first: int) -> None:
 def _row(unit: Unit, trained_steps: int, i: int, summary: Summary, params: Any) -> dict[str, Any]:
     numbers = {name: _digits(value[i]) for name, value in summary._asdict().items() if name != "blocks"}
     return {
+        "schema": SCHEMA,
         "cell": unit.cell,
-        "task": type(unit.task).__name__.lower(),
+        "task": next(name for name, task in TASKS.items() if type(unit.task) is task),
         "variant": unit.task.variant,
         "length": unit.task.length,
         "steps": unit.task.steps,
@@ -171,7 +179,8 @@ def _row(unit: Unit, trained_steps: int, i: int, summary: Summary, params: Any) 
         "trained_steps": trained_steps,
         **numbers,
         "log10_parameter_norms": {name: _digits(value[i]) for name, value in summary.blocks.items()},
-        "chance_loss": _digits(unit.task.chance),
+        # Where the last answer is harder than the mean of all, the task says so.
+        "chance_loss": _digits(getattr(unit.task, "chance_last", unit.task.chance) if unit.last else unit.task.chance),
         "parameters_sha256": _digest([leaf[i] for leaf in jax.tree.leaves(params)]),
     }
 

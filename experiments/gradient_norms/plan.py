@@ -27,7 +27,8 @@ def units(settings: Settings) -> list[Unit]:
             try:
                 cell = build(spec.name, spec.options, task.inputs, settings.units)
             except (TypeError, ValueError) as error:
-                raise BadInput(f"flag --cells: {error}") from None
+                told = str(error).replace(".recurrent_init", ".init")  # the word of the flag
+                raise BadInput(f"flag --cells={spec}: {told}") from None
             made.append(
                 Unit(
                     network=Readout(cell, task.outputs),

@@ -19,10 +19,17 @@ from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.tables import to_csv, to_json
 
 ROWS, FLOW = "results.jsonl", "flow.npz"
+DIFF = "source.diff"
+TABLES = ("summary.csv", "summary.json")
 
 
 def run(settings: Settings, argv: list[str]) -> int:
     """The exit status of the program."""
+    interrupts = Interrupts()
+    return interrupts.run(lambda: _run(settings, argv, interrupts))
+
+
+def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     units = plan.units(settings)
     flags = settings.resolved(list(dict.fromkeys(unit.cell for unit in units)))
     directory = RunDirectory(settings.directory(flags), PROGRAM, flags)
@@ -37,20 +44,23 @@ def run(settings: Settings, argv: list[str]) -> int:
         flags,
         smoke=settings.smoke,
         seeds=list(settings.seeds),
-        data_sha256=_data_digest(data),
+        data_sha256=_data_digest(units[0].task),
         started_first=earlier["started_first"] if earlier else now(),
     )
     if earlier and earlier["data_sha256"] != told["data_sha256"]:
         raise exits.BadInput(f"flag --out={directory.path}: its run read other data; write another --out")
     done, arrays = _restore(directory)
     missing = [unit for unit in units if (unit.cell, unit.task.length) not in done]
-    if missing or not (earlier and earlier["status"] == "complete"):
+    promised = [ROWS, FLOW, *TABLES, *figure.files()]
+    if missing or not (earlier and earlier["status"] == "complete") or not directory.has(*promised):
+        told["starts"] = [*(earlier or {}).get("starts", []), {k: told[k] for k in ("started", "git", "packages")}]
         directory.begin(told)
         if told["git"] and told["git"]["dirty"]:
-            directory.write("source.diff", source_diff())
-        interrupts = Interrupts()
+            directory.write(DIFF, source_diff())
+        else:
+            (directory.path / DIFF).unlink(missing_ok=True)
         try:
-            interrupts.run(lambda: _measure(directory, units, missing, data, done, arrays, interrupts))
+            _measure(directory, units, missing, data, done, arrays, interrupts)
         except (exits.Interrupted, exits.NonFinite) as error:
             status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
             directory.write_json(RECORD, told | {"status": status, "ended": now()})
@@ -75,14 +85,10 @@ def _measure(
     """Every missing unit, written as soon as it is there, in the order of the grid whatever came first."""
     progress = Progress(sum(unit.work for unit in missing))
 
-    def advance(amount: int) -> None:
-        progress.advance(amount)
-        interrupts.check()
-
     for unit in missing:
         progress.begin(f"{unit.cell} T={unit.task.length}")
         interrupts.check()
-        rows, curves = measure(unit, data, advance)
+        rows, curves = measure(unit, data, progress.advance, interrupts.check)
         done[unit.cell, unit.task.length] = rows
         arrays |= curves
         _store(directory, units, done, arrays)
@@ -94,7 +100,7 @@ def _store(directory: RunDirectory, units: list[Unit], done: dict, arrays: dict[
     ordered = [(unit.cell, unit.task.length) for unit in units if (unit.cell, unit.task.length) in done]
     chosen = {name: arrays[name] for key in ordered for name in arrays if name.startswith("{}/{}/".format(*key))}
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **chosen)
+    np.savez(buffer, **chosen)  # pyright: ignore[reportArgumentType]
     directory.write(FLOW, buffer.getvalue())
     directory.write(ROWS, "".join(to_json(row) for key in ordered for row in done[key]))
 
@@ -129,10 +135,11 @@ def _finish(directory: RunDirectory, told: dict[str, Any]) -> None:
     )
 
 
-def _data_digest(data: Any) -> str | None:
-    """SHA-256 of what the examples are drawn from; None for generated tasks."""
-    leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(data)]
-    return digest(b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
+def _data_digest(task: Any) -> str | None:
+    """SHA-256 of both splits of the data, and of what their symbols stand for; None for generated tasks."""
+    leaves = [np.ascontiguousarray(leaf) for split in ("train", "test") for leaf in jax.tree.leaves(task.load(split))]
+    told = repr(getattr(task, "alphabet", None)).encode()
+    return digest(told + b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
 
 
 def _say_paths(directory: RunDirectory, stream: Any) -> None:

@@ -1,6 +1,7 @@
 """The flags of one run, resolved: every default filled in. Imports no JAX."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,7 +60,7 @@ class Settings:
         return cls(
             task=task,
             variant=variant,
-            file=flags.file or "",
+            file=os.path.abspath(flags.file) if flags.file else "",
             cells=tuple(parse(value("cells")) if isinstance(value("cells"), str) else value("cells")),
             lengths=tuple(value("lengths") or LENGTHS[task]),
             units=value("units"),

@@ -17,7 +17,7 @@ def summarise(rows: Rows) -> list[dict[str, Any]]:
         groups.setdefault((row["cell"], row["length"], row["trained_steps"]), []).append(row)
     out = []
     for group in groups.values():
-        line = {key: group[0][key] for key in ("cell", "task", "variant", "length", "steps", "trained_steps")}
+        line = {key: group[0][key] for key in ("schema", "cell", "task", "variant", "length", "steps", "trained_steps")}
         line["seeds"] = len(group)
         for name in ("log10_norm_first", "log10_norm_last", "slope_log10_per_step"):
             line |= _spread(name, [_number(row, name) for row in group])

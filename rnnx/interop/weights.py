@@ -31,6 +31,9 @@ def from_torch(name: str, weights: Mapping[str, Any], suffix: str = "") -> Any:
             f"from_torch: weight_ih{suffix} {list(w_x.shape)} and weight_hh{suffix} {list(w_h.shape)} are not the "
             f"{gates} gate(s) of {name}; name the cell they come from"
         )
+    given = [key for key in ("bias_ih", "bias_hh") if key + suffix in weights]
+    if len(given) == 1:
+        raise ValueError(f"from_torch: {given[0]}{suffix} stands alone; give both biases, or none for bias=False")
     zero = np.zeros(gates * units, w_h.dtype)
     b_x, b_h = (np.asarray(weights.get(f"bias_{side}{suffix}", zero)).reshape(gates, units) for side in ("ih", "hh"))
     w_x, w_h = (np.ascontiguousarray(w.reshape(gates, units, -1).transpose(2, 0, 1)) for w in (w_x, w_h))
@@ -65,6 +68,16 @@ def from_concatenated(name: str, weights: Mapping[str, Any]) -> Any:
     letters = _letters(name)
     matrices = [_take(weights, f"W_{letter}") for letter in letters]
     units = matrices[0].shape[0]
+    for letter, matrix in zip(letters, matrices, strict=True):
+        if matrix.ndim != 2 or matrix.shape != matrices[0].shape or matrix.shape[1] <= units:
+            raise ValueError(
+                f"from_concatenated: W_{letter} is {list(matrix.shape)}, not [N, N + D] like the others; "
+                "transpose it if it stands to the right of [h, x]"
+            )
+        if np.shape(_take(weights, f"b_{letter}")) != (units,):
+            raise ValueError(
+                f"from_concatenated: b_{letter} is {list(np.shape(weights[f'b_{letter}']))}, not [{units}]"
+            )
     both = np.stack([matrix.T for matrix in matrices], axis=1)  # [N + D, G, N]
     b = np.stack([_take(weights, f"b_{letter}") for letter in letters])
     return _FAMILIES[name][0](both[units:], both[:units], b)

@@ -47,8 +47,9 @@ def scan(
         resets[t+1]. Packed sequences so equal separate runs both ways. Resets at or after `length` say nothing.
     length: int []. Steps at and after it change nothing and emit zeros; their x is replaced by zeros before
         the cell sees it, so that NaN there reaches no value and no gradient. 0 returns the state given.
+        An array beyond 0 to T counts as 0 or T.
     reverse: from the last valid step to the first; ys keep the order of xs.
-    keep(state, y): what is stacked instead of y (None stacks nothing). A function of its own, not a new
+    keep(state, y): what is stacked instead of y (nothing, if it returns None). A function of its own, not a new
         lambda per call: it is static, and a new one compiles again.
     method: a value of METHODS, its name, or None to choose. A named method never turns into another: it
         raises NotImplementedError where it cannot take the cell.

@@ -56,6 +56,11 @@ class Copy:
         shares = [SYMBOLS / (delay + 2 * SYMBOLS) for delay in delays]
         return math.log(KINDS) * sum(shares) / len(shares)
 
+    @property
+    def chance_last(self) -> float:
+        """Of the last answer alone."""
+        return math.log(KINDS)
+
     def load(self, split: str = "train") -> tuple[()]:
         del split  # every draw is fresh
         return ()

@@ -41,8 +41,13 @@ class Text:
             )
 
     @property
+    def alphabet(self) -> tuple[str | int, ...]:
+        """What the positions 0, 1, ... stand for."""
+        return _read(self.file, self.variant)[0]
+
+    @property
     def inputs(self) -> int:
-        return len(_read(self.file, self.variant)[0])
+        return len(self.alphabet)
 
     @property
     def outputs(self) -> int:

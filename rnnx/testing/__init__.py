@@ -25,5 +25,7 @@ def check(cell: Any, methods: Iterable[Any] | None = None) -> None:
         for name, law in LAWS.items():
             try:
                 law(subject)
-            except AssertionError as error:
-                raise AssertionError(f"{cell} under {method} breaks the law {name!r}: {error}") from error
+            except Exception as error:
+                raise AssertionError(
+                    f"{cell} under {method} breaks the law {name!r}: {type(error).__name__}: {error}"
+                ) from error
