@@ -216,3 +216,17 @@ def test_fields_become_plain():
 def test_a_cell_does_not_change():
     with pytest.raises(AttributeError):
         EVERY[0].units = 5
+
+
+def test_a_cell_made_of_a_cell_keeps_its_checks():
+    """What the parent refuses the child refuses."""
+    from rnnx.cells import Elman
+    from rnnx.types import cell
+
+    @cell
+    class Child(Elman):
+        pass
+
+    assert Child(2, 3).units == 3
+    with pytest.raises(ValueError, match="tanh"):
+        Child(2, 3, nonlinearity="than")

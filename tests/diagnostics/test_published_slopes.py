@@ -1,7 +1,8 @@
 """Slopes of the gradient at initialisation, against a plain trial written without this library.
 
-The adding problem, T = 200, 128 units, 32 sequences, squared error at the last step, float32, eight seeds;
-slopes are in natural logarithms per step, fitted to lags 0.1 T to 0.9 T.
+The adding problem, T = 200, 128 units, 32 sequences, squared error at the last step, float32, 32 seeds (the
+standard error of a mean of eight is a third of the margin). Slopes are in natural logarithms per step, fitted
+to lags 0.1 T to 0.9 T.
 """
 
 import functools
@@ -22,7 +23,7 @@ QUICK = {"xla_backend_optimization_level": "1"}
 
 @functools.cache
 def slopes(cell) -> np.ndarray:
-    """One slope for each of eight seeds, of parameters and data both."""
+    """One slope for each of 32 seeds, of parameters and data both."""
     net = Readout(cell, 1)
 
     def one(seed):
@@ -31,7 +32,7 @@ def slopes(cell) -> np.ndarray:
         params, examples = jax.tree.map(lambda a: a.astype(jnp.float32), drawn)
         return slope(flow(net, params, examples, TASK.loss).state.mean) * math.log(10)
 
-    return np.asarray(jax.jit(jax.vmap(one), compiler_options=QUICK)(jnp.arange(8)))
+    return np.asarray(jax.jit(jax.vmap(one), compiler_options=QUICK)(jnp.arange(32)))
 
 
 FUSED = {"recurrent_init": "glorot_uniform_fused", "input_init": "glorot_uniform_fused"}
@@ -53,7 +54,7 @@ full = pytest.mark.full
 def test_the_mean_slope_is_the_one_measured_elsewhere(cell, expected, margin):
     """The forget bias, and whether fan-in counts one gate or all, move the slope by far more than a seed does."""
     measured = slopes(cell)
-    assert measured.shape == (8,)
+    assert measured.shape == (32,)
     assert abs(measured.mean() - expected) < margin, measured
 
 

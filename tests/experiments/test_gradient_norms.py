@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,3 +255,28 @@ def test_every_task(flags, tmp_path):
     record = strict((tmp_path / "run" / "run.json").read_text())
     assert record["smoke"] is True
     assert bool(record["data_sha256"]) == (flags[0] in ("--task=digits", "--task=text"))
+
+
+def test_a_gradient_of_zero_is_no_divergence(tmp_path):
+    """A text of one character is predicted without error from the start: the gradient is exactly zero."""
+    (tmp_path / "a.txt").write_text("a" * 400)
+    run("--smoke", "--task=text", f"--file={tmp_path}/a.txt", "--lengths=8", "--cells=gru", f"--out={tmp_path}/run")
+    rows = [strict(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
+    assert rows[-1]["log10_norm_last"] is None and rows[-1]["nonfinite"]["log10_norm_last"] == "-inf"
+
+
+def test_a_lost_file_is_made_again(trained, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(trained[0], path)
+    (path / "gradient_norms.png").unlink()
+    (path / "summary.csv").unlink()
+    run(f"--flagfile={path}/config.flags", f"--out={path}")
+    assert results(path) == results(trained[0])
+
+
+def test_a_start_that_was_killed_at_once_is_taken_up(tmp_path):
+    """Nothing but a temporary file, as a kill in the first write leaves it."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.json.77.tmp").write_text("{")
+    run(*SMALL, f"--out={tmp_path}/run")
+    assert FILES <= {p.name for p in (tmp_path / "run").iterdir()}

@@ -162,3 +162,17 @@ def test_refused(what):
     with pytest.raises(ValueError) as error:
         attempt()
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_matrix_that_stands_on_the_right_is_refused():
+    """[N + D, N] instead of [N, N + D]: silently wrong parameters, were it read."""
+    weights = {"W_h": np.zeros((5, 3)), "b_h": np.zeros(3)}
+    with pytest.raises(ValueError, match="transpose"):
+        from_concatenated("elman", weights)
+    assert from_concatenated("elman", weights | {"W_h": np.zeros((3, 5))}).w_x.shape == (2, 1, 3)
+
+
+def test_one_bias_alone_is_refused():
+    weights = {"weight_ih": np.zeros((3, 2)), "weight_hh": np.zeros((3, 3)), "bias_ih": np.zeros(3)}
+    with pytest.raises(ValueError, match="stands alone"):
+        from_torch("elman", weights)
