@@ -167,20 +167,18 @@ def test_other_flags_are_refused_by_name(trained):
     assert results(trained[0]) == before
 
 
-def test_a_seed_does_not_depend_on_the_others(trained, tmp_path):
+def test_a_seed_does_not_depend_on_the_others(tmp_path):
+    """Bit for bit, compiled as users compile it (without optimisation XLA sums two seeds and one in other orders)."""
     alone = [flag for flag in SMALL if "seeds" not in flag]
-    run(*alone, "--seeds=3,", "--train_steps=30", "--learning_rate=0.01", f"--out={tmp_path}/alone")
-    both, one = (
-        [strict(line) for line in (path / "results.jsonl").read_text().splitlines()]
-        for path in (trained[0], tmp_path / "alone")
+    rows = {}
+    for seeds in ("0,3", "3,"):
+        path = tmp_path / seeds
+        run(*alone, f"--seeds={seeds}", "--train_steps=30", f"--out={path}", env={**os.environ, "XLA_FLAGS": ""})
+        rows[seeds] = (path / "results.jsonl").read_text().splitlines()
+    assert rows["3,"] == [row for row in rows["0,3"] if strict(row)["seed"] == 3]
+    assert strict(rows["3,"][0])["loss"] != strict(rows["0,3"][0])["loss"], (
+        "the control: another seed is another number"
     )
-    for mine, theirs in zip(one, [row for row in both if row["seed"] == 3], strict=True):
-        for name, value in theirs.items():
-            if isinstance(value, float):  # to rounding: the sums of two seeds and of one may be compiled differently
-                assert mine[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
-            elif name not in ("parameters_sha256", "log10_parameter_norms"):
-                assert mine[name] == value
-    assert both[0]["loss"] != pytest.approx(one[0]["loss"], rel=1e-3), "the control: another seed is another number"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
