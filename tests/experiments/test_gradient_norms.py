@@ -168,17 +168,20 @@ def test_other_flags_are_refused_by_name(trained):
 
 
 def test_a_seed_does_not_depend_on_the_others(tmp_path):
-    """Bit for bit, compiled as users compile it (without optimisation XLA sums two seeds and one in other orders)."""
+    """Bit for bit at initialisation; after training to float32's rounding, since XLA may sum two seeds and one in other
+    orders (jax 0.10.1 does not, jax 0.12 does in the last bit). Compiled as users compile it."""
     alone = [flag for flag in SMALL if "seeds" not in flag]
     rows = {}
     for seeds in ("0,3", "3,"):
         path = tmp_path / seeds
         run(*alone, f"--seeds={seeds}", "--train_steps=30", f"--out={path}", env={**os.environ, "XLA_FLAGS": ""})
-        rows[seeds] = (path / "results.jsonl").read_text().splitlines()
-    assert rows["3,"] == [row for row in rows["0,3"] if strict(row)["seed"] == 3]
-    assert strict(rows["3,"][0])["loss"] != strict(rows["0,3"][0])["loss"], (
-        "the control: another seed is another number"
-    )
+        rows[seeds] = [strict(line) for line in (path / "results.jsonl").read_text().splitlines()]
+    for mine, theirs in zip(rows["3,"], [row for row in rows["0,3"] if row["seed"] == 3], strict=True):
+        if not mine["trained_steps"]:
+            assert mine == theirs
+        for name in ("loss", "log10_norm_first", "log10_norm_last", "log10_parameter_norm"):
+            assert mine[name] == pytest.approx(theirs[name], rel=1e-5, abs=1e-6), name
+    assert rows["3,"][0]["loss"] != rows["0,3"][0]["loss"], "the control: another seed is another number"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
