@@ -13,7 +13,7 @@ from typing import NamedTuple
 EXAMPLE = "write e.g. elman(init=identity),lstm(forget_bias=0)"
 _SPEC = re.compile(r"([A-Za-z_]\w*)\s*(?:\((.*)\))?")
 _OPTION = re.compile(r"([A-Za-z_]\w*)\s*=\s*(\S+)")
-_NAME = re.compile(r"[A-Za-z_]\w*")
+_NAME = re.compile(r"[A-Za-z_]\w*(:[+-]?[\d.]+(e[+-]?\d+)?)?")  # a name, or one with a number: sparse:1.1
 
 
 class CellSpec(NamedTuple):

@@ -1,6 +1,6 @@
 """The words that flags accept, as literals, so that --help needs no JAX. A test holds them equal to the registries."""
 
-CELLS = ("elman", "gru", "lstm")
+CELLS = ("elman", "lstm", "gru", "gru_before")
 TASKS = ("adding", "copy", "digits", "text")
 VARIANTS = {
     "adding": ("urnn", "tcn", "hs97", "pascanu", "plrnn"),

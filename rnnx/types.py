@@ -58,8 +58,9 @@ class Factored(Cell[P, W, S], Protocol):
 class Recurrent(NamedTuple):
     """The recurrent matrix a Pointwise cell hands over: `recur(w, s)` is its product with some leaves of s.
 
-    `matrix` is [M, G, N] when `kind` is "dense" and [G, N] when it is "diagonal"; `leaves` are the positions
-    in `jax.tree.leaves(state)` whose concatenation, of width M, it multiplies.
+    `matrix` is [M, G, N] when `kind` is "dense", [G, N] when it is "diagonal", and [H, m, G, n] when it is
+    "heads": H groups of m rows and n = N / H units of their own. `leaves` are the positions in
+    `jax.tree.leaves(state)` whose concatenation, of width M = H m, it multiplies.
     """
 
     kind: str
@@ -79,6 +80,20 @@ class Affine(Cell[P, W, S], Protocol):
     @property
     def kind(self) -> str: ...
     def coefficients(self, weights: W, x: Any) -> tuple[Any, S]: ...
+
+
+class Masked(NamedTuple):
+    """An x with the masks of this step, drawn outside the loop; a bare x is evaluation. Parameters likewise."""
+
+    x: Any
+    mask: Any
+
+
+class Timed(NamedTuple):
+    """An x that stands `dt` after the one before it, for cells that know about time."""
+
+    x: Array  # [D]
+    dt: Array  # []
 
 
 class Example(NamedTuple):

@@ -1,21 +1,25 @@
 """What happens in ONE step: equations, weights, initialisers. One family a file, one line in the catalogue."""
 
-from rnnx.cells import elman, gru, lstm
 from rnnx.cells.catalogue import CELLS, WRAPPERS
-from rnnx.cells.elman import Elman
-from rnnx.cells.gru import GRU
+from rnnx.cells.gated import gru, lstm
+from rnnx.cells.gated.gru import GRU, GRUBefore
+from rnnx.cells.gated.lstm import LSTM
 from rnnx.cells.initialisers import INITIALISERS
-from rnnx.cells.lstm import LSTM
-from rnnx.cells.readout import Readout
+from rnnx.cells.memory import MEMORIES
+from rnnx.cells.simple import elman
+from rnnx.cells.simple.elman import Elman
 from rnnx.cells.spelling import build, from_json, spell, to_json
+from rnnx.cells.wrappers.readout import Readout
 
 __all__ = [
     "CELLS",
     "GRU",
     "INITIALISERS",
     "LSTM",
+    "MEMORIES",
     "WRAPPERS",
     "Elman",
+    "GRUBefore",
     "Readout",
     "build",
     "elman",

@@ -1,21 +1,29 @@
 """The parts that most cells share. A cell's class takes them as they are: `drive = parts.drive`.
 
-They read the weights by the names every dense cell uses: w_x [D, G, N], w_h [N, G, N], b [G, N].
+They read the weights by the names every dense cell uses: w_x [D, G, N], w_h [N, G, N], b [G, N], and take h for the
+first leaf of the state.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rnnx.cells.initialisers import INITIALISERS
+from rnnx.cells import initialisers
+from rnnx.cells.memory import MEMORIES, remember
 from rnnx.types import Recurrent
 
 
 def product(x: Array, matrix: Array) -> Array:
     """x [M] through matrix [M, G, N] -> [G, N], as one product over all gates."""
     width, gates, units = matrix.shape
+    if x.shape != (width,):
+        raise ValueError(
+            f"a step got an array of shape {x.shape} for weights that take [{width}]; give one step of one sequence, "
+            "of the width the cell was built with (jax.vmap adds a batch)"
+        )
     return (x @ matrix.reshape(width, gates * units)).reshape(gates, units)
 
 
@@ -25,28 +33,34 @@ def prepare(cell: Any, params: Any) -> Any:
     return params
 
 
+def initial_state(cell: Any, weights: Any) -> Array:
+    """h = 0    [N]"""
+    del cell
+    return jnp.zeros_like(weights.b[0])
+
+
 def drive(cell: Any, weights: Any, x: Array) -> Array:
     """u = W_x x + b    [G, N]"""
     del cell
     return product(x, weights.w_x) + weights.b
 
 
-def recur(cell: Any, weights: Any, state: Array) -> Array:
-    """v = W_h h    [G, N], for a state that is h alone"""
+def recur(cell: Any, weights: Any, state: Any) -> Array:
+    """v = W_h h    [G, N]"""
     del cell
-    return product(state, weights.w_h)
+    return product(jax.tree.leaves(state)[0], weights.w_h)
 
 
 def recurrent(cell: Any, weights: Any) -> Recurrent:
-    """W_h multiplies the first leaf of the state, h."""
+    """W_h multiplies h."""
     del cell
     return Recurrent("dense", weights.w_h, (0,))
 
 
-def readout(cell: Any, weights: Any, state: Array, x: Any) -> Array:
-    """y = h, for a state that is h alone"""
+def readout(cell: Any, weights: Any, state: Any, x: Any) -> Array:
+    """y = h"""
     del cell, weights, x
-    return state
+    return jax.tree.leaves(state)[0]
 
 
 def step(cell: Any, weights: Any, state: Any, x: Any) -> tuple[Any, Array]:
@@ -55,10 +69,34 @@ def step(cell: Any, weights: Any, state: Any, x: Any) -> tuple[Any, Array]:
     return state, cell.readout(weights, state, x)
 
 
-def gates(cell: Any, key: Array, count: int) -> tuple[Array, Array, Array]:
-    """(w_x, w_h, b) for `count` gates: drawn by the cell's `input_init` and `recurrent_init`; b is zero."""
+def outputs(cell: Any) -> int:
+    """The width of y: that of h."""
+    return cell.units
+
+
+# ---------------------------------------------------------------------------------------------- initial weights
+
+
+def check(cell: Any) -> None:
+    """A `__post_init__`: every field named `*_init` must be a rule that exists."""
+    for field in dataclasses.fields(cell):
+        if field.name.endswith("_init"):
+            rules = MEMORIES if field.name == "forget_init" else None
+            initialisers.parse(f"{type(cell).__name__}.{field.name}", getattr(cell, field.name), rules)
+
+
+def gates(
+    cell: Any, key: Array, count: int, keeps: int | None = None, takes: int | None = None
+) -> tuple[Array, Array, Array]:
+    """(w_x, w_h, b) for `count` gates by the cell's `input_init`, `recurrent_init` and `bias_init`.
+
+    `keeps` is the row of the gate that keeps the old state, `takes` that of a separate gate for the new one:
+    their biases follow `forget_init` and `forget_bias`.
+    """
     dtype = jnp.zeros(()).dtype
     key_x, key_h = jax.random.split(key)
-    w_x = INITIALISERS[cell.input_init](key_x, (cell.inputs, count, cell.units), dtype)
-    w_h = INITIALISERS[cell.recurrent_init](key_h, (cell.units, count, cell.units), dtype)
-    return w_x, w_h, jnp.zeros((count, cell.units), dtype)
+    key_b, key_f = jax.random.split(jax.random.fold_in(key, 1))
+    w_x = initialisers.draw(cell.input_init, key_x, (cell.inputs, count, cell.units), dtype)
+    w_h = initialisers.draw(cell.recurrent_init, key_h, (cell.units, count, cell.units), dtype)
+    b = initialisers.draw(cell.bias_init, key_b, (1, count, cell.units), dtype)[0]
+    return w_x, w_h, b if keeps is None else remember(cell, key_f, b, keeps, takes)

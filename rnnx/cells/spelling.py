@@ -3,8 +3,8 @@
 >>> from rnnx.cells import LSTM
 >>> spell(LSTM(inputs=2, units=8, forget_bias=0))
 'lstm(forget_bias=0)'
->>> build("lstm", {"forget_bias": 0}, inputs=2, units=8)
-LSTM(inputs=2, units=8, forget_bias=0.0, recurrent_init='glorot_uniform', input_init='glorot_uniform')
+>>> build("lstm", {"forget_bias": 0}, inputs=2, units=8) == LSTM(2, 8, forget_bias=0)
+True
 >>> from_json(to_json(LSTM(2, 8))) == LSTM(2, 8)
 True
 """

@@ -38,7 +38,9 @@ class Leafy(Elman):
     """A pytree with a leaf, so that its field would be traced."""
 
 
-jax.tree_util.register_dataclass(Leafy, ["units"], ["inputs", "nonlinearity", "recurrent_init", "input_init"])
+jax.tree_util.register_dataclass(
+    Leafy, ["units"], ["inputs", "nonlinearity", "recurrent_init", "input_init", "bias_init"]
+)
 
 
 @cell

@@ -1,9 +1,10 @@
 """What a stranger types: names and order of arguments, spellings of a cell, and what its fields refuse."""
 
-import importlib
+import dataclasses
 import inspect
 import json
 import pickle
+import sys
 from functools import partial
 
 import jax
@@ -13,6 +14,7 @@ import pytest
 
 import rnnx
 from rnnx.cells import CELLS, Readout, build, from_json, spell, to_json
+from rnnx.cells import parts as cell_parts
 from rnnx.scans import METHODS
 from rnnx.types import powers
 
@@ -74,25 +76,29 @@ def test_every_width_is_legal(name, inputs, units):
     assert y.shape == (CELLS[name](inputs, units).outputs,)
 
 
-@pytest.mark.parametrize("name", CELLS)
+# The first cell of each file, by its name; the file's bare step is its own.
+FIRST = {CELLS[name].__module__: name for name in reversed(CELLS)}
+
+
+@pytest.mark.parametrize("name", FIRST.values())
 def test_the_bare_step_of_a_file(name):
-    bare = importlib.import_module(f"rnnx.cells.{name}").step
+    bare = sys.modules[CELLS[name].__module__].step
     parameters = list(inspect.signature(bare).parameters.values())
-    assert [p.name for p in parameters[:3]] == ["params", "state", "x"]
+    assert [p.name for p in parameters[:3]] in (["params", "state", "x"], ["weights", "state", "x"])
     assert all(p.kind is p.KEYWORD_ONLY for p in parameters[3:])
     defaults = {f: p.default for f, p in inspect.signature(CELLS[name]).parameters.items()}
     assert all(p.default == defaults[p.name] for p in parameters[3:])
+    assert (parameters[0].name == "weights") == (CELLS[name].prepare is not cell_parts.prepare)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", FIRST.values())
 def test_the_bare_step_under_lax_scan(name):
-    room = importlib.import_module(f"rnnx.cells.{name}")
     cell = CELLS[name](3, 4)
     params = cell.init(jax.random.key(0))
+    weights = cell.prepare(params)
     xs = jax.random.normal(jax.random.key(1), (5, 3))
-    zero = jnp.zeros(4)
-    start = room.State(zero, zero) if hasattr(room, "State") else zero
-    final, ys = jax.lax.scan(partial(room.step, params), start, xs)
+    bare = partial(sys.modules[CELLS[name].__module__].step, weights)
+    final, ys = jax.lax.scan(bare, cell.initial_state(weights), xs)
     for a, b in zip(jax.tree.leaves((final, ys)), jax.tree.leaves(rnnx.scan(cell, params, xs)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-14, atol=1e-14)
 
@@ -173,9 +179,11 @@ REFUSED = [
     ("units", None, TypeError, "got None (NoneType); write a value of type int"),
     ("units", np.arange(2), TypeError, "got an array of shape (2,); a configuration holds plain numbers"),
     ("units", jnp.ones(()), TypeError, "got an array of shape (); a configuration holds plain numbers"),
-    ("recurrent_init", 3, TypeError, "got 3 (int); write a value of type str"),
-    ("recurrent_init", jnp.tanh, TypeError, "write a value of type str"),
-    ("input_init", "glorot", ValueError, "write one of"),
+]
+REFUSED_INIT = [  # of every field that names a way to draw
+    (3, TypeError, "got 3 (int); write a value of type str"),
+    (jnp.tanh, TypeError, "write a value of type str"),
+    ("glorot", ValueError, "write one of"),
 ]
 REFUSED_BY_LSTM = [
     ("forget_bias", float("nan"), ValueError, "got nan; write a finite number"),
@@ -187,7 +195,9 @@ REFUSED_BY_LSTM = [
 
 @pytest.mark.parametrize("name", CELLS)
 def test_what_fields_refuse(name):
-    for field, value, kind, says in REFUSED + (REFUSED_BY_LSTM if name == "lstm" else []):
+    inits = [f.name for f in dataclasses.fields(CELLS[name]) if f.name.endswith("_init")]
+    refused = REFUSED + [(field, *rest) for field in inits for rest in REFUSED_INIT]
+    for field, value, kind, says in refused + (REFUSED_BY_LSTM if name == "lstm" else []):
         with pytest.raises(kind) as error:
             CELLS[name](**{"inputs": 3, "units": 4, field: value})
         told = str(error.value)

@@ -1,11 +1,13 @@
 """Every law over every cell and every method: a new line in CELLS or METHODS is held to all of them."""
 
 import contextlib
+import dataclasses
 import importlib
 import inspect
 import pkgutil
 
 import jax
+import options
 import pytest
 
 import rnnx.cells
@@ -17,24 +19,18 @@ from rnnx.testing import LAWS, Subject
 WORN = [Readout(CELLS["lstm"](3, 4), 2), Elman(3, 4, "identity"), Elman(3, 4, "relu", "identity")]
 DEFAULTS = [build(3, 4) for build in CELLS.values()] + WORN
 
-OPTIONS = {
-    "nonlinearity": ("relu", "identity"),
-    "recurrent_init": ("glorot_uniform_fused", "orthogonal", "identity"),
-    "input_init": ("glorot_uniform_fused", "orthogonal", "identity"),
-    "forget_bias": (-2.0, 0.0),
-}
 
-
-def variants(build):
-    """The cell at its smallest, and with each option moved from its default."""
-    options = [name for name in inspect.signature(build).parameters if name not in ("inputs", "units")]
-    smallest = [build(1, 1), Readout(build(1, 1), 1), Readout(build(3, 4), 2)]
-    return smallest + [build(3, 4, **{name: value}) for name in options for value in OPTIONS[name]]
+def variants(name):
+    """The cell at its smallest, at an odd width, and with each option moved from its default."""
+    build = CELLS[name]
+    yield from (build(1, 1), build(2, 33), Readout(build(1, 1), 1), Readout(build(3, 4), 2))
+    for option, values in options.of(build, name).items():
+        yield from (build(3, 4, **{option: value}) for value in values)
 
 
 def cases():
     """(cell, method, whether in float64), the defaults for every run and the rest for the full one."""
-    more = [cell for build in CELLS.values() for cell in variants(build) if cell not in DEFAULTS]
+    more = [cell for name in CELLS for cell in variants(name) if cell not in DEFAULTS]
     runs = [(cell, True, []) for cell in DEFAULTS]
     runs += [(cell, True, [pytest.mark.full]) for cell in more]
     runs += [(cell, False, [pytest.mark.full]) for cell in DEFAULTS + more]
@@ -72,8 +68,9 @@ def test_every_class_that_is_a_cell_is_in_the_catalogue():
 def test_every_name_of_the_catalogue_is_tried():
     tried = {type(cell) for cell in DEFAULTS}
     assert tried == {*CELLS.values(), *WRAPPERS.values()}
-    options = {name for build in CELLS.values() for name in inspect.signature(build).parameters}
-    assert options - {"inputs", "units"} == set(OPTIONS), "give each option of a cell its other values"
+    for name, build in CELLS.items():
+        fields = {field.name for field in dataclasses.fields(build)} - {"inputs", "units"}
+        assert fields == set(options.of(build, name)), f"give each option of {name} its other values"
 
 
 def test_a_method_refuses_with_a_reason():

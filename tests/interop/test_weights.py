@@ -77,7 +77,7 @@ def test_there_and_back(stored):
         close(both, told[f"bias_ih{suffix}"] + told[f"bias_hh{suffix}"])
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm"])
 def test_params_survive_torch(name):
     params = CELLS[name](D, N).init(jax.random.key(0))
     params = jax.tree.map(lambda a: np.random.default_rng(a.size).normal(size=a.shape), params)

@@ -78,7 +78,3 @@ def test_gru():
     grads, dxs, dh0 = plain.gru_back(w, xs, hs, tape, dhs)
     got = differentiated(rnnx.cells.GRU(D, N), packed("gru", w), xs, h0, dys, dend)
     close(got, ((hs[-1], hs[1:]), (packed("gru", grads), dxs, dh0)))
-
-
-def test_every_cell_has_an_oracle():
-    assert set(GATES) == set(rnnx.cells.CELLS)

@@ -10,7 +10,7 @@ from jax.nn import log_softmax
 
 import rnnx
 from rnnx.cells import Elman, Readout, elman
-from rnnx.cells.readout import Params
+from rnnx.cells.wrappers.readout import Params
 from rnnx.gradients import BPTT
 from rnnx.types import Example
 

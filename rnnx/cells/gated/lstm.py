@@ -7,8 +7,7 @@ from jax import Array
 from jax.nn import sigmoid
 
 from rnnx.cells import parts
-from rnnx.cells.initialisers import INITIALISERS
-from rnnx.types import cell, one_of
+from rnnx.types import cell
 
 
 class Params(NamedTuple):
@@ -30,7 +29,7 @@ def step(params: Params, state: State, x: Array) -> tuple[State, Array]:
 
 @cell
 class LSTM:
-    """Long short-term memory with a forget gate, as torch, Keras, Flax and Equinox compute it.
+    """Long short-term memory with a forget gate and without peepholes, as most libraries compute it.
 
         i, f, o = sigmoid(W_x x_t + W_h h_{t-1} + b)    [N] each
         g       = tanh(W_x x_t + W_h h_{t-1} + b)       [N]
@@ -38,34 +37,35 @@ class LSTM:
         h_t     = o * tanh(c_t)                         [N]
         y_t     = h_t
 
-    Every gate has its own rows of W_x, W_h and b, in the order i, f, g, o. `forget_bias` is the initial
-    value of the forget gate's bias, drawn into the parameters and nowhere added at run time. The state
-    (h, c) is zero at the start.
+    Every gate has its own rows of W_x, W_h and b, in the order i, f, g, o. The state (h, c) is zero at the start.
 
-    Source: Hochreiter & Schmidhuber 1997 (Neural Computation 9, 1735-1780) with the forget gate of Gers,
-    Schmidhuber & Cummins 2000 (Neural Computation 12, 2451-2471) and without peepholes. Cost: 8 N (D + N)
-    flops a step.
+    Initial values: Glorot uniform gate by gate. `forget_bias` is added to the bias of f once, when it is drawn,
+    and nowhere at run time. `forget_init` draws that bias: "constant", "chrono:T" (b_i = -b_f; Tallec & Ollivier
+    2018) or "uniform_gate" (Gu et al. 2020).
+
+    Elsewhere: torch `LSTM`, Keras `LSTM`, linen `LSTMCell`, nnx `LSTMCell`, Equinox `LSTMCell`; Haiku `LSTM` (adds 1
+    to the forget gate at run time).
+
+    Source: Gers, Schmidhuber & Cummins 2000 (Neural Computation 12, 2451-2471) with tanh for both squashing
+    functions; Hochreiter & Schmidhuber 1997 (Neural Computation 9, 1735-1780) without the forget gate.
+
+    Cost: 8 N (D + N) flops a step.
     """
 
     inputs: int
     units: int
     forget_bias: float = 1.0
+    forget_init: str = "constant"
     recurrent_init: str = "glorot_uniform"
     input_init: str = "glorot_uniform"
-
-    def __post_init__(self):
-        one_of("LSTM.recurrent_init", self.recurrent_init, INITIALISERS)
-        one_of("LSTM.input_init", self.input_init, INITIALISERS)
+    bias_init: str = "zeros"
 
     powers = ("factored", "pointwise")
-
-    @property
-    def outputs(self) -> int:
-        return self.units
+    __post_init__ = parts.check
+    outputs = property(parts.outputs)
 
     def init(self, key: Array) -> Params:
-        w_x, w_h, b = parts.gates(self, key, 4)
-        return Params(w_x, w_h, b.at[1].set(self.forget_bias))
+        return Params(*parts.gates(self, key, 4, keeps=1, takes=0))
 
     prepare = parts.prepare
 
@@ -74,9 +74,7 @@ class LSTM:
         return State(zero, zero)
 
     drive = parts.drive
-
-    def recur(self, weights: Params, state: State) -> Array:
-        return parts.product(state.h, weights.w_h)
+    recur = parts.recur
 
     def update(self, weights: Params, state: State, u, v) -> State:
         del weights
@@ -89,9 +87,6 @@ class LSTM:
         c = f * state.c + i * g
         return State(o * jnp.tanh(c), c)
 
-    def readout(self, weights: Params, state: State, x: Array) -> Array:
-        del weights, x
-        return state.h
-
+    readout = parts.readout
     step = parts.step
     recurrent = parts.recurrent

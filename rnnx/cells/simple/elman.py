@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.cells import parts
-from rnnx.cells.initialisers import INITIALISERS
 from rnnx.types import cell, one_of
 
 NONLINEARITIES = {"tanh": jnp.tanh, "relu": jax.nn.relu, "identity": lambda x: x}
@@ -27,7 +26,7 @@ def step(params: Params, state: Array, x: Array, *, nonlinearity: str = "tanh") 
 
 @cell
 class Elman:
-    """Simple recurrent network (Elman 1990; torch's RNN, Keras' SimpleRNN, linen's SimpleCell).
+    """Simple recurrent network.
 
         h_t = phi(W_x x_t + W_h h_{t-1} + b)    [N]
         y_t = h_t
@@ -36,8 +35,15 @@ class Elman:
     arXiv:1504.00941) or identity, which makes the cell affine. relu has derivative 0 at 0. The state h is
     an array [N], zero at the start.
 
-    Source: J. L. Elman, Finding structure in time, Cognitive Science 14 (1990), 179-211, with tanh for its
-    logistic function. Cost: 2 N (D + N) flops a step.
+    Initial values: Glorot uniform here; `identity` or "identity:0.01" for the IRNN (its section 3, with
+    `input_init="normal:0.001"`), "sparse:1.1" for Sutskever et al. 2013, "normal:0.1" or "sparse:0.95" for
+    Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063), "uniform_units" for torch.
+
+    Elsewhere: torch `RNN`, Keras `SimpleRNN`, linen and nnx `SimpleCell`, Haiku `VanillaRNN` (relu).
+
+    Source: Elman 1990 (Cognitive Science 14, 179-211), with tanh for its logistic function.
+
+    Cost: 2 N (D + N) flops a step.
     """
 
     inputs: int
@@ -45,15 +51,13 @@ class Elman:
     nonlinearity: str = "tanh"
     recurrent_init: str = "glorot_uniform"
     input_init: str = "glorot_uniform"
+    bias_init: str = "zeros"
 
     def __post_init__(self):
+        parts.check(self)
         one_of("Elman.nonlinearity", self.nonlinearity, NONLINEARITIES)
-        one_of("Elman.recurrent_init", self.recurrent_init, INITIALISERS)
-        one_of("Elman.input_init", self.input_init, INITIALISERS)
 
-    @property
-    def outputs(self) -> int:
-        return self.units
+    outputs = property(parts.outputs)
 
     @property
     def powers(self) -> tuple[str, ...]:
@@ -64,9 +68,7 @@ class Elman:
 
     prepare = parts.prepare
 
-    def initial_state(self, weights: Params) -> Array:
-        return jnp.zeros_like(weights.b[0])
-
+    initial_state = parts.initial_state
     drive = parts.drive
     recur = parts.recur
 

@@ -1,0 +1,1 @@
+"""Cells that decide by gates what to keep and what to take."""

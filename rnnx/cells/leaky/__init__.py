@@ -1,0 +1,1 @@
+"""Leaky and oscillating cells: time scales by construction, most of them discretised differential equations."""

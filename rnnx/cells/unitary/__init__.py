@@ -1,0 +1,1 @@
+"""Cells whose recurrent matrix keeps norms: unitary, orthogonal, or nearly so."""

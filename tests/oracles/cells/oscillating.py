@@ -1,0 +1,3 @@
+"""Cells of the family oscillating."""
+
+ORACLES = {}

@@ -1,0 +1,3 @@
+"""The cells of rnnx/cells/unitary."""
+
+ORACLES = {}
