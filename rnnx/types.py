@@ -96,6 +96,13 @@ class Timed(NamedTuple):
     dt: Array  # []
 
 
+def bare(x: Any) -> Array:
+    """The input [D] itself, without the masks or the time that came with it."""
+    while isinstance(x, (Masked, Timed)):
+        x = x.x
+    return x
+
+
 class Example(NamedTuple):
     """One sequence and what is asked of it; a batch is an Example whose leaves carry a leading [B].
 
@@ -121,6 +128,11 @@ def step_loss(loss: Callable[[Array, Any], Array], y: Array, target: Any, weight
     scored = weight != 0
     target = jax.tree.map(lambda a: jnp.where(scored, a, jnp.zeros_like(a)), target)
     return jnp.where(scored, weight * loss(y, target), jnp.zeros_like(weight))
+
+
+def state_of(cell: Any) -> Any:
+    """The structure, shapes and dtypes of a cell's state, without computing anything."""
+    return jax.eval_shape(lambda: cell.initial_state(cell.prepare(cell.init(jax.random.key(0)))))
 
 
 def powers(cell: Any) -> tuple[str, ...]:
@@ -231,16 +243,17 @@ _ELEMENTWISE = frozenset(
 _CALLS = frozenset({"custom_jvp_call", "custom_vjp_call", "jit", "pjit"})
 
 
-def elementwise(cell: Any) -> str | None:
+def elementwise(cell: Any, x: Any = None) -> str | None:
     """None if `cell.update` acts on each unit alone, else the reason it does not, naming the primitive.
 
     `update` is traced with its gates as separate rows of [N]. Each operation must be elementwise, over [N]
-    or scalars, so `update` may read only [N] or scalar leaves of the weights.
+    or scalars, so `update` may read only [N] or scalar leaves of the weights. `x` is an example of one step's input,
+    where that is more than an array [D].
     """
     weights = jax.eval_shape(lambda: cell.prepare(cell.init(jax.random.key(0))))
     state = jax.eval_shape(cell.initial_state, weights)
     first = jax.tree.leaves(state)[0]
-    x = jax.ShapeDtypeStruct((cell.inputs,), first.dtype)
+    x = jax.ShapeDtypeStruct((cell.inputs,), first.dtype) if x is None else x
     u, v = jax.eval_shape(cell.drive, weights, x), jax.eval_shape(cell.recur, weights, state)
 
     def rows(gates):

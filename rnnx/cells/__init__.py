@@ -9,18 +9,33 @@ from rnnx.cells.memory import MEMORIES
 from rnnx.cells.simple import elman
 from rnnx.cells.simple.elman import Elman
 from rnnx.cells.spelling import build, from_json, spell, to_json
+from rnnx.cells.wrappers.connections import Highway, Residual
+from rnnx.cells.wrappers.dropout import DropConnect, Dropout
+from rnnx.cells.wrappers.norms import InputNorm, LayerNorm
+from rnnx.cells.wrappers.precision import Precision
 from rnnx.cells.wrappers.readout import Readout
+from rnnx.cells.wrappers.stack import Stack
+from rnnx.cells.wrappers.zoneout import Zoneout
 
 __all__ = [
     "CELLS",
-    "GRU",
-    "INITIALISERS",
-    "LSTM",
-    "MEMORIES",
-    "WRAPPERS",
+    "DropConnect",
+    "Dropout",
     "Elman",
+    "GRU",
     "GRUBefore",
+    "Highway",
+    "INITIALISERS",
+    "InputNorm",
+    "LSTM",
+    "LayerNorm",
+    "MEMORIES",
+    "Precision",
     "Readout",
+    "Residual",
+    "Stack",
+    "WRAPPERS",
+    "Zoneout",
     "build",
     "elman",
     "from_json",

@@ -1,5 +1,6 @@
 """The laws of the house. Each takes a `Subject` and raises AssertionError where it is broken."""
 
+import dataclasses
 import pickle
 from typing import Any
 
@@ -31,7 +32,7 @@ def interface(subject: Subject) -> None:
 def parts(subject: Subject) -> None:
     """`step` equals its parts in a row, and its output is `readout` of the new state, bit for bit."""
     cell, weights = subject.cell, subject.cell.prepare(subject.params)
-    state, x = _case(subject.states, 0), subject.xs[0, 0]
+    state, x = _case(subject.states, 0), subject.dress(subject.xs[0, 0])
     after, y = cell.step(weights, state, x)
     assert _same(cell.readout(weights, after, x), y), "the output is not readout(weights, new state, x)"
     assert y.shape == (cell.outputs,), f"the output is {list(y.shape)}, outputs says [{cell.outputs}]"
@@ -50,7 +51,7 @@ def recurrence(subject: Subject) -> None:
     h = jnp.concatenate([jax.tree.leaves(state)[i] for i in leaves])
     product = {"dense": lambda: jnp.einsum("m,mgn->gn", h, matrix), "diagonal": lambda: h * matrix}[kind]()
     _close(subject, cell.recur(weights, state), product)
-    reason = elementwise(cell)
+    reason = elementwise(cell, subject.dress(subject.xs[0, 0]))
     assert reason is None, reason
 
 
@@ -58,7 +59,7 @@ def affinity(subject: Subject) -> None:
     """An Affine cell's new state is A h + b with its `coefficients`."""
     cell, weights = subject.cell, subject.cell.prepare(subject.params)
     if "affine" in powers(cell):
-        state, x = _case(subject.states, 0), subject.xs[0, 0]
+        state, x = _case(subject.states, 0), subject.dress(subject.xs[0, 0])
         a, b = cell.coefficients(weights, x)
         _close(subject, cell.step(weights, state, x)[0], jax.tree.map(jnp.add, apply(cell.kind, a, state), b))
 
@@ -79,7 +80,7 @@ def loop(subject: Subject) -> None:
 def batch(subject: Subject) -> None:
     """A batch equals its sequences one by one."""
     finals, ys = subject.run(subject.xs, subject.states)
-    single = jax.jit(lambda p, xs, s: subject.scan(subject.cell, p, xs, s, method=subject.method))
+    single = jax.jit(subject.take)
     for i in range(CASES):
         one = single(subject.params, subject.xs[i], _case(subject.states, i))
         _close(subject, one, (_case(finals, i), ys[i]))
@@ -134,8 +135,7 @@ def truncation(subject: Subject) -> None:
     for reverse in (False, True):
         final, ys = subject.run(subject.xs, subject.states, length=length, reverse=reverse)
         for n in (0, STEPS - 2):
-            how = {"reverse": reverse, "method": subject.method}
-            short = subject.scan(subject.cell, subject.params, subject.xs[n, :n], _case(subject.states, n), **how)
+            short = subject.take(subject.params, subject.xs[n, :n], _case(subject.states, n), reverse=reverse)
             _close(subject, (_case(final, n), ys[n, :n]), short)
             assert not np.any(ys[n, n:]), "outputs at and after length are not zero"
         assert _same(_case(final, 0), _case(subject.states, 0)), "length 0 does not return the state given"
@@ -175,10 +175,10 @@ def one_trace(subject: Subject) -> None:
         traces.append(y)
         return y
 
-    again = pickle.loads(pickle.dumps(subject.cell))
-    subject.scan(subject.cell, subject.params, subject.xs[0], method=subject.method, keep=keep)
+    again = dataclasses.replace(subject, cell=pickle.loads(pickle.dumps(subject.cell)))
+    subject.take(subject.params, subject.xs[0], keep=keep)
     seen = len(traces)  # one trace may call `keep` more than once
-    subject.scan(again, subject.params, subject.xs[1], method=subject.method, keep=keep)
+    again.take(subject.params, subject.xs[1], keep=keep)
     assert len(traces) == seen, "an equal cell was traced again: fields must compare and hash by value"
 
 

@@ -25,6 +25,7 @@ class Subject:
     cell: Any
     method: Any = "sequential"
     scan: Callable[..., Any] = rnnx.scans.scan
+    dress: Callable[[Any], Any] = lambda x: x  # what the cell is given for x [D], or for xs [T, D]: x with masks, say
     seed: int = 0
 
     @functools.cached_property
@@ -56,6 +57,10 @@ class Subject:
         """States that the cell really reaches, one for each case."""
         return self.run(self.xs[:, ::-1], self.fresh)[0]
 
+    def take(self, params, xs, state=None, **how) -> tuple[Any, Any]:
+        """One sequence, dressed, through the scan that is tried."""
+        return self.scan(self.cell, params, self.dress(xs), state, method=self.method, **how)
+
     def run(self, xs, states, resets=None, length=None, reverse=False) -> tuple[Any, np.ndarray]:
         """(final states, ys) of all cases; `resets` bool [CASES, STEPS], `length` int [CASES]."""
         return self._both(xs, states, resets, length, reverse)[0]
@@ -72,8 +77,7 @@ class Subject:
     @functools.cached_property
     def _compiled(self) -> dict[bool, Any]:
         def one(reverse, params, xs, state, resets, length):
-            how = {"resets": resets, "length": length, "reverse": reverse, "method": self.method}
-            return self.scan(self.cell, params, xs, state, **how)
+            return self.take(params, xs, state, resets=resets, length=length, reverse=reverse)
 
         def batched(reverse):
             return jax.vmap(functools.partial(one, reverse), (None, 0, 0, 0, 0))
@@ -95,7 +99,8 @@ class Subject:
                 starts = (boundary < length) & resets[jnp.minimum(boundary, STEPS - 1)]
                 state = jax.tree.map(lambda a, b: jnp.where(starts, a, b), fresh, state)
                 real = t < length
-                new, y = self.cell.step(weights, state, jnp.where(real, xs[t], jnp.zeros_like(xs[t])))
+                x = self.dress(jnp.where(real, xs[t], jnp.zeros_like(xs[t])))
+                new, y = self.cell.step(weights, state, x)
                 state = jax.tree.map(lambda a, b: jnp.where(real, a, b), new, state)
                 return (state, ys.at[t].set(jnp.where(real, y, jnp.zeros_like(y)))), None
 

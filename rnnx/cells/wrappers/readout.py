@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.cells.initialisers import glorot_uniform
-from rnnx.types import cell, powers
+from rnnx.cells.wrappers import inner
+from rnnx.types import cell
 
 
 class Params(NamedTuple):
@@ -22,20 +23,15 @@ class Readout:
 
         y_t = W h_t + c    [O], h_t the inner cell's output [N]
 
-    W is Glorot uniform, c zero. It is a cell again, with the powers of the inner one except that its
-    state, and so everything that happens in the loop, is untouched. Cost: 2 N O flops a step.
+    W is Glorot uniform, c zero. It is a cell again, with the powers of the inner one: its state, and so everything
+    that happens in the loop, is untouched. Cost: 2 N O flops a step.
     """
 
     cell: Any
     outputs: int
 
-    @property
-    def inputs(self) -> int:
-        return self.cell.inputs
-
-    @property
-    def powers(self) -> tuple[str, ...]:
-        return powers(self.cell)
+    inputs = property(inner.inputs)
+    powers = property(inner.claims)
 
     def init(self, key: Array) -> Params:
         key_cell, key_w = jax.random.split(key)
@@ -44,36 +40,18 @@ class Readout:
         w = glorot_uniform(key_w, (self.cell.outputs, 1, self.outputs), dtype)[:, 0]
         return Params(params, w, jnp.zeros(self.outputs, dtype))
 
-    def prepare(self, params: Params) -> Params:
-        return params._replace(cell=self.cell.prepare(params.cell))
-
-    def initial_state(self, weights: Params) -> Any:
-        return self.cell.initial_state(weights.cell)
-
     def readout(self, weights: Params, state: Any, x: Any) -> Array:
-        return self.cell.readout(weights.cell, state, x) @ weights.w + weights.c
+        h = self.cell.readout(weights.cell, state, x)
+        return h @ weights.w.astype(h.dtype) + weights.c.astype(h.dtype)
 
-    def step(self, weights: Params, state: Any, x: Any) -> tuple[Any, Array]:
-        state, _ = self.cell.step(weights.cell, state, x)
-        return state, self.readout(weights, state, x)
-
-    # The inner cell's parts, for the powers it has.
-
-    def drive(self, weights: Params, x: Any) -> Any:
-        return self.cell.drive(weights.cell, x)
-
-    def recur(self, weights: Params, state: Any) -> Any:
-        return self.cell.recur(weights.cell, state)
-
-    def update(self, weights: Params, state: Any, u: Any, v: Any) -> Any:
-        return self.cell.update(weights.cell, state, u, v)
-
-    def recurrent(self, weights: Params) -> Any:
-        return self.cell.recurrent(weights.cell)
-
-    @property
-    def kind(self) -> str:
-        return self.cell.kind
-
-    def coefficients(self, weights: Params, x: Any) -> tuple[Any, Any]:
-        return self.cell.coefficients(weights.cell, x)
+    prepare = inner.prepare
+    initial_state = inner.initial_state
+    drive = inner.drive
+    recur = inner.recur
+    update = inner.update
+    step = inner.step
+    recurrent = inner.recurrent
+    kind = property(inner.kind)
+    coefficients = inner.coefficients
+    masks = inner.masks
+    drop = inner.drop
