@@ -118,10 +118,10 @@ def free(words: str) -> flags.ArgumentParser:
 
 
 def cells(names: Sequence[str]) -> flags.ArgumentParser:
-    """Cells with options (`cell_specs`); whether an option exists is the cell's to say."""
+    """Cells with options (`cell_specs`); whether an option exists is the cell's to say. `all` is every cell."""
 
     def read(text: str) -> list[cell_specs.CellSpec]:
-        specs = cell_specs.parse(text)
+        specs = cell_specs.parse(",".join(names) if text == "all" else text)
         for spec in specs:
             _known(spec.name, names)
         return _different(specs)

@@ -179,7 +179,7 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, (jax.Array, np.ndarray)):
-        raise TypeError(
+        raise ValueError(
             f"{where} got an array of shape {np.shape(value)}; a configuration holds plain numbers and names: "
             "write a Python value, or put what you sweep into the parameters"
         )
@@ -188,7 +188,7 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if kind is not None and type(value) is not kind:
-        raise TypeError(f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}")
+        raise ValueError(f"{where} got {value!r} ({type(value).__name__}); write a value of type {kind.__name__}")
     for number in value if isinstance(value, tuple) else (value,):
         if isinstance(number, float) and not math.isfinite(number):
             raise ValueError(f"{where} got {value}; write a finite number")
@@ -197,7 +197,7 @@ def _plain(owner: str, field: dataclasses.Field, value: Any) -> Any:
     try:
         hash(value)
     except TypeError:
-        raise TypeError(
+        raise ValueError(
             f"{where} got {type(value).__name__}, which cannot be hashed; write a number, a name, a cell "
             "or a tuple of these"
         ) from None

@@ -28,7 +28,8 @@ kinds.define(
     kinds.cells(names.CELLS),
     "cells",
     "elman,lstm,gru",
-    f"Cells, with options in brackets, e.g. 'elman(nonlinearity=relu,init=identity)'. Of: {', '.join(names.CELLS)}.",
+    "Cells, with options in brackets, e.g. 'elman(nonlinearity=relu,init=identity)', or all. "
+    f"Of: {', '.join(names.CELLS)}.",
 )
 kinds.define(
     kinds.wholes(1, 10**7, "write e.g. 10,100"),

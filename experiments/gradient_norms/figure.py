@@ -1,4 +1,7 @@
-"""The figure: the gradient's norm by lag, and at the first step against the sequence length."""
+"""The figure: the gradient's norm by lag, and at the first step against the sequence length.
+
+More cells than there are colours get a small panel each, with the norm by lag alone.
+"""
 
 import importlib.util
 import io
@@ -39,7 +42,8 @@ def draw(rows: Rows, arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
         "svg.hashsalt": "rnnx",  # the same figure is the same file
     }
     with pyplot.rc_context(style):
-        made = _figure(pyplot, rows, arrays)
+        several = len({row["cell"] for row in rows}) > len(COLOURS)
+        made = (_panels if several else _figure)(pyplot, rows, arrays)
         files = {}
         for kind, extra in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
             buffer = io.BytesIO()
@@ -90,6 +94,45 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
         loc="outside upper center",
         ncols=columns,
         title=f"{first['task']} ({first['variant']}): median of {lines[0]['seeds']} seeds, from least to largest",
+        title_fontsize=9,
+    )
+    return figure
+
+
+def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
+    """One small panel a cell, all with the same axes."""
+    lines = summarise(rows)
+    cells = list(dict.fromkeys(line["cell"] for line in lines))
+    stages = list(dict.fromkeys(line["trained_steps"] for line in lines))
+    longest = max(line["length"] for line in lines)
+    columns = 6
+    count = -(-len(cells) // columns)
+    figure, axes = pyplot.subplots(
+        count, columns, figsize=(7.2, 1.05 * count + 0.7), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for axis in axes.flat[len(cells) :]:
+        axis.set_visible(False)
+    for axis, cell in zip(axes.flat, cells, strict=False):
+        title = cell if len(cell) < 20 else cell.replace("(", "\n(", 1)
+        axis.set_title(title, fontsize=7, loc="left", pad=2)
+        axis.tick_params(labelsize=7)
+        axis.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+        for colour, steps in zip(COLOURS, stages, strict=False):
+            label = f"after {steps} steps of training" if steps else "at initialisation"
+            _band(axis, arrays[f"{cell}/{longest}/{steps}/state_mean"], colour, label)
+    bottom = axes.flat[max(0, len(cells) - columns) : len(cells)]
+    for axis in bottom:  # the lowest visible one of each column keeps its numbers
+        axis.tick_params(labelbottom=True)
+    figure.supxlabel("lag $k$ (steps before the end)", fontsize=8)
+    figure.supylabel(r"$\log_{10}\,\|\partial L/\partial s_{T{-}k}\|$", fontsize=8)
+    first = rows[0]
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside upper center",
+        ncols=2,
+        fontsize=8,
+        title=f"{first['task']} ({first['variant']}), T = {longest}: median of {lines[0]['seeds']} seeds, "
+        "from least to largest",
         title_fontsize=9,
     )
     return figure

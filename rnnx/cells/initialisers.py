@@ -17,7 +17,8 @@ from jax import Array
 from rnnx.types import one_of
 
 Shape = tuple[int, int, int]
-SPARSE = 15  # connections into a unit (Martens & Sutskever 2011; Sutskever et al. 2013, section 3.1)
+KEPT = 0.87962566103423978  # the standard deviation of a standard normal cut at two
+SPARSE = 15  # connections into a unit: Martens 2010; Sutskever et al. 2013, section 3.1 and table 4
 
 
 def draw(spec: str, key: Array, shape: Shape, dtype) -> Array:
@@ -42,8 +43,16 @@ def parse(what: str, spec: str, rules: dict[str, Callable] | None = None) -> tup
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{what} got {spec!r}; write a finite number after the colon, such as {name}:0.5")
+        raise ValueError(f"{what} got {spec!r}; write a finite number after the colon, such as {name}:{_example(name)}")
+    if value < LEAST.get(name, value):
+        raise ValueError(
+            f"{what} got {spec!r}; write a number of at least {LEAST[name]}, such as {name}:{_example(name)}"
+        )
     return name, (value,)
+
+
+def _example(name: str) -> float:
+    return NUMBERED.get(name, 0.5)
 
 
 # ------------------------------------------------------------------------------------------- independent entries
@@ -68,9 +77,8 @@ def normal(key: Array, shape: Shape, dtype, deviation: float) -> Array:
 
 def truncated_normal(key: Array, shape: Shape, dtype, deviation: float) -> Array:
     """N(0, s^2) cut at two s, where s is such that what is left has this standard deviation."""
-    kept = 0.87962566103423978  # of a standard normal cut at two
     cut = jax.random.truncated_normal(key, -2, 2, (math.prod(shape),), dtype)
-    return (cut * (deviation / kept)).reshape(shape)
+    return (cut * (deviation / KEPT)).reshape(shape)
 
 
 def glorot_uniform(key: Array, shape: Shape, dtype) -> Array:
@@ -92,7 +100,7 @@ def glorot_normal(key: Array, shape: Shape, dtype) -> Array:
 
 
 def lecun_normal(key: Array, shape: Shape, dtype) -> Array:
-    """Variance 1 / M, cut at two deviations, as Flax and Haiku draw it."""
+    """Variance 1 / M, cut at two deviations, as Flax and Haiku's GRU draw it."""
     return truncated_normal(key, shape, dtype, math.sqrt(1 / shape[0]))
 
 
@@ -143,27 +151,36 @@ def sparse(key: Array, shape: Shape, dtype, radius: float | None = None) -> Arra
     """
     inputs, gates, units = shape
     if radius is not None and inputs != units:
-        raise ValueError(f"sparse:{radius} got a matrix of {inputs} by {units}; a spectral radius needs a square one")
+        raise ValueError(
+            f"sparse:{radius} got a matrix of {inputs} by {units}, and only a square one has a spectral radius; "
+            "write sparse without the number"
+        )
     key_value, key_place = jax.random.split(key)
-    ranks = jnp.argsort(jax.random.uniform(key_place, shape), axis=0)  # a permutation of the inputs for each unit
+    places = jax.random.uniform(key_place, (math.prod(shape),)).reshape(shape)
+    ranks = jnp.argsort(places, axis=0)  # a permutation of the inputs for each unit
     matrix = jnp.where(ranks < SPARSE, normal(key_value, shape, dtype, 1.0), jnp.zeros(shape, dtype))
     if radius is None:
         return matrix
-    return matrix * (radius / jax.vmap(spectral_radius, 1)(matrix))[:, None]
+    return matrix * (radius / jax.vmap(spectral_radius, 1)(matrix))[None, :, None]
 
 
 def spectral_radius(matrix: Array) -> Array:
-    """lim ||A^n||^(1/n) with n = 2^24, by squaring: no eigenvalues, so that every device can do it."""
+    """lim ||A^n||^(1/n) by squaring: no eigenvalues, so that every device can do it, and below vmap.
+
+    n is 2 to the number of binary digits, where ||A^n||^(1/n) differs from the limit by no more than rounding.
+    """
+    digits = jnp.finfo(matrix.dtype).nmant + 1
 
     def square(carry, power):
         a, log = carry
         norm = jnp.linalg.norm(a)
-        safe = jnp.where(norm > 0, norm, jnp.ones_like(norm))
-        return ((a / safe) @ (a / safe), log + jnp.log(safe) * power), None
+        a = a / jnp.where(norm > 0, norm, jnp.ones_like(norm))
+        # Without "highest" some devices round the factors of a product to eleven bits.
+        return (jnp.matmul(a, a, precision="highest"), log + jnp.log(norm) * power), None
 
-    powers = 0.5 ** jnp.arange(24, dtype=matrix.dtype)
-    (a, log), _ = jax.lax.scan(square, (matrix, jnp.zeros((), matrix.dtype)), powers)
-    return jnp.where(jnp.any(a != 0), jnp.exp(log), jnp.zeros_like(log))
+    powers = 0.5 ** jnp.arange(digits, dtype=matrix.dtype)
+    (_, log), _ = jax.lax.scan(square, (matrix, jnp.zeros((), matrix.dtype)), powers)
+    return jnp.exp(log)  # a power that vanishes has the logarithm -inf, and radius 0
 
 
 INITIALISERS: dict[str, Callable] = {
@@ -181,7 +198,9 @@ INITIALISERS: dict[str, Callable] = {
     "orthogonal": orthogonal,  # Saxe, McClelland & Ganguli 2014, arXiv:1312.6120
     "orthogonal_fused": orthogonal_fused,
     "identity": identity,  # Le, Jaitly & Hinton 2015, arXiv:1504.00941
-    "sparse": sparse,  # Martens & Sutskever 2011; Sutskever et al. 2013
+    "sparse": sparse,  # Martens 2010; with a radius Sutskever, Martens, Dahl & Hinton 2013, table 4
 }
-NUMBERED = {"uniform": 0.1, "normal": 0.01, "truncated_normal": 0.01, "chrono": 100}  # with an example
+# The numbers after a colon, also those of rnnx.cells.memory: with an example, optional, and bounded from below.
+NUMBERED = {"uniform": 0.1, "normal": 0.01, "truncated_normal": 0.01, "chrono": 100}
 OPTIONAL = ("identity", "sparse")
+LEAST = {"uniform": 0, "normal": 0, "truncated_normal": 0, "sparse": 0, "chrono": 2}

@@ -21,13 +21,13 @@ def constant(key: Array, units: int, dtype, bias: float) -> Array:
 def chrono(key: Array, units: int, dtype, bias: float, longest: float) -> Array:
     """log(U(1, T - 1)): memories of 2 to T steps (Tallec & Ollivier 2018, arXiv:1804.11188, eq. 16)."""
     del bias
-    return jnp.log(jax.random.uniform(key, (units,), dtype, 1, max(longest - 1, 1)))
+    return jnp.log(jax.random.uniform(key, (units,), dtype, 1, longest - 1))
 
 
 def uniform_gate(key: Array, units: int, dtype, bias: float) -> Array:
-    """logit(U(1/N, 1 - 1/N)): gates spread evenly over (0, 1) (Gu et al. 2020, arXiv:1910.09890, section 3.2)."""
+    """logit(U(1/N, 1 - 1/N)): gates spread evenly over (0, 1) (Gu et al. 2020, arXiv:1910.09890, eq. 12)."""
     del bias
-    edge = min(1 / units, 0.5)
+    edge = min(1 / units, 0.5)  # one unit alone gets the middle, 0
     u = jax.random.uniform(key, (units,), dtype, edge, 1 - edge)
     return jnp.log(u) - jnp.log1p(-u)
 
@@ -38,8 +38,8 @@ MEMORIES: dict[str, Callable] = {"constant": constant, "chrono": chrono, "unifor
 def remember(cell, key: Array, b: Array, keeps: int, takes: int | None = None) -> Array:
     """Biases b [G, N] with the row `keeps` set by the cell's `forget_init` and `forget_bias`.
 
-    A constant is ADDED to what was drawn. The others replace the row, and a separate gate for the new, the row
-    `takes`, gets its negative: what is kept is not taken, and the other way round.
+    The constant `forget_bias` is ADDED to what was drawn. The other rules need none: they replace the row, and a
+    separate gate for the new, the row `takes`, gets its negative. What is kept is not taken, and the other way round.
     """
     name, number = parse("forget_init", cell.forget_init, MEMORIES)
     bias = MEMORIES[name](key, b.shape[1], b.dtype, cell.forget_bias, *number)

@@ -5,6 +5,8 @@ first leaf of the state.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -31,6 +33,23 @@ def prepare(cell: Any, params: Any) -> Any:
     """Weights are the parameters themselves."""
     del cell
     return params
+
+
+def widely(prepare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A `prepare` that computes in float32 at least, for parameters of half width, and hands over their dtype.
+
+    Exponentials, inverses and complex numbers exist in full width only.
+    """
+
+    @functools.wraps(prepare)
+    def prepared(self: Any, params: Any) -> Any:
+        narrow = jax.tree.leaves(params)[0].dtype
+        if narrow.itemsize >= 4:
+            return prepare(self, params)
+        weights = prepare(self, jax.tree.map(lambda a: a.astype(jnp.float32), params))
+        return jax.tree.map(lambda a: a.astype(narrow), weights)
+
+    return prepared
 
 
 def initial_state(cell: Any, weights: Any) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from rnnx.scans.sequential import Sequential
-from rnnx.types import one_of
+from rnnx.types import Masked, bare, one_of
 
 METHODS = {
     "sequential": Sequential,
@@ -99,6 +99,7 @@ def choose(cell: Any, method: Any) -> Any:
 @partial(jax.jit, static_argnames=("cell", "reverse", "keep", "method"))
 def _scan(cell, params, xs, state, resets, length, reverse, keep, method):
     steps = _check_inputs(cell, xs, resets, length)
+    _check_params(cell, params)
     weights = cell.prepare(params)
     initial = jax.eval_shape(cell.initial_state, weights)
     if state is None:
@@ -113,7 +114,7 @@ def _scan(cell, params, xs, state, resets, length, reverse, keep, method):
     if reverse and starts is not None and steps:
         starts = jnp.concatenate([starts[1:], jnp.zeros_like(starts[:1])])
     if steps:
-        after, _ = jax.eval_shape(cell.step, weights, state, jax.tree.map(lambda a: a[0], xs))
+        after = _one_step(cell, params, weights, state, xs)
         _match("scan: a step's new state", after, initial, "give xs, state and params one dtype")
     return method.run(cell, weights, xs, state, starts=starts, valid=valid, reverse=reverse, keep=keep)
 
@@ -135,6 +136,11 @@ def _check_inputs(cell: Any, xs: Any, resets: Any, length: Any) -> int:
                 f"scan: xs has {xs.shape[1]} features but {cell} takes {cell.inputs}; build the cell with "
                 f"inputs={xs.shape[1]} or project xs first"
             )
+    plain = bare(xs)
+    if isinstance(plain, (jax.Array, np.ndarray)) and not jnp.issubdtype(plain.dtype, jnp.inexact):
+        raise ValueError(
+            f"scan: xs is {plain.dtype}; give floating-point numbers: xs.astype(...), or jax.nn.one_hot for symbols"
+        )
     steps = leaves[0].shape[0]
     for leaf in leaves:
         if leaf.shape[0] != steps:
@@ -146,6 +152,47 @@ def _check_inputs(cell: Any, xs: Any, resets: Any, length: Any) -> int:
             f"scan: length is {length.dtype}{list(length.shape)}; give one whole number (vmap adds a batch)"
         )
     return steps
+
+
+def _check_params(cell: Any, params: Any) -> None:
+    """Raise unless the parameters have the structure and shapes that `init` makes; masks on them are looked through."""
+    want = jax.eval_shape(cell.init, jax.random.key(0))
+    got = _unmasked(params)
+    if jax.tree.structure(got) != jax.tree.structure(want):
+        kinds = [f"{type(tree).__module__}.{type(tree).__qualname__}".removeprefix("builtins.") for tree in (got, want)]
+        raise ValueError(
+            f"scan: params are {kinds[0]} of {len(jax.tree.leaves(got))} arrays but {cell} takes {kinds[1]} of "
+            f"{len(jax.tree.leaves(want))}; give what its init(key) makes"
+        )
+    pairs = zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True)
+    for (path, a), b in pairs:
+        if np.shape(a) != b.shape:
+            raise ValueError(
+                f"scan: params{jax.tree_util.keystr(path)} is {list(np.shape(a))} but {cell} takes {list(b.shape)}; "
+                + ("vmap over the seeds" if np.shape(a)[1:] == b.shape else "give what its init(key) makes")
+            )
+
+
+def _unmasked(tree: Any) -> Any:
+    """The same parameters without the masks that `Masked` puts on them."""
+
+    def masked(a: Any) -> bool:
+        return isinstance(a, Masked)
+
+    return jax.tree.map(lambda a: _unmasked(a.x) if masked(a) else a, tree, is_leaf=masked)
+
+
+def _one_step(cell: Any, params: Any, weights: Any, state: Any, xs: Any) -> Any:
+    """The shapes of a step's new state; what goes wrong between dtypes is said in ours."""
+    leaves = {"xs": xs, "params": params, "state": state}
+    dtypes = {name: sorted({str(a.dtype) for a in jax.tree.leaves(tree)}) for name, tree in leaves.items()}
+    try:
+        return jax.eval_shape(cell.step, weights, state, jax.tree.map(lambda a: a[0], xs))[0]
+    except (TypeError, ValueError) as error:
+        if len({dtype for some in dtypes.values() for dtype in some}) == 1:
+            raise
+        told = ", ".join(f"{name} {' and '.join(some)}" for name, some in dtypes.items())
+        raise ValueError(f"scan: got {told}; give xs, state and params one dtype") from error
 
 
 def _column(flags: Array, like: Array) -> Array:

@@ -19,6 +19,10 @@ class Sequential:
 
     unroll: int = 1
 
+    def __post_init__(self):
+        if self.unroll < 1:
+            raise ValueError(f"Sequential.unroll got {self.unroll}; write a whole number of at least 1")
+
     def refuses(self, cell: Any) -> str | None:
         """Why this method cannot take `cell`: it takes all."""
         del cell
@@ -41,20 +45,26 @@ class Sequential:
         `starts[t]`: the state before step t is the initial state. `valid[t]`: step t happens; where it is
         False the state passes and zeros are kept. Either is None where it would say nothing.
         """
-        fresh = None if starts is None else cell.initial_state(weights)
+        visit = visitor(cell, weights, keep, resets=starts is not None)
+        return jax.lax.scan(visit, state, (xs, starts, valid), reverse=reverse, unroll=self.unroll)
 
-        def body(state, inputs):
-            x, start, real = inputs
-            if start is not None:
-                state = _where(start, fresh, state)
-            new, y = cell.step(weights, state, x)
-            kept = keep(new, y)
-            if real is not None:
-                new = _where(real, new, state)
-                kept = _where(real, kept, jax.tree.map(jnp.zeros_like, kept))
-            return new, kept
 
-        return jax.lax.scan(body, state, (xs, starts, valid), reverse=reverse, unroll=self.unroll)
+def visitor(cell: Any, weights: Any, keep: Callable[[Any, Array], Any], resets: bool) -> Callable[..., Any]:
+    """The body of the loop: (state, (x_t, starts_t, valid_t)) -> (new state, what is kept)."""
+    fresh = cell.initial_state(weights) if resets else None
+
+    def visit(state: Any, inputs: Any) -> tuple[Any, Any]:
+        x, start, real = inputs
+        if start is not None:
+            state = _where(start, fresh, state)
+        new, y = cell.step(weights, state, x)
+        kept = keep(new, y)
+        if real is not None:
+            new = _where(real, new, state)
+            kept = _where(real, kept, jax.tree.map(jnp.zeros_like, kept))
+        return new, kept
+
+    return visit
 
 
 def _where(condition: Array, yes: Any, no: Any) -> Any:

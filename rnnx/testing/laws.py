@@ -1,6 +1,7 @@
 """The laws of the house. Each takes a `Subject` and raises AssertionError where it is broken."""
 
 import dataclasses
+import functools
 import pickle
 from typing import Any
 
@@ -25,31 +26,40 @@ def interface(subject: Subject) -> None:
     assert isinstance(cell.inputs, int) and isinstance(cell.outputs, int)
     for leaf in jax.tree.leaves(subject.params):
         assert jnp.issubdtype(leaf.dtype, jnp.floating), f"init makes {leaf.dtype}; parameters are real arrays"
-    again = cell.init(jax.random.key(subject.seed))
-    assert _same(again, subject.params), "init is not a pure function of its key"
+    told = [jax.make_jaxpr(lambda key: cell.init(key))(jax.random.key(subject.seed)) for _ in range(2)]
+    assert str(told[0]) == str(told[1]) and _same(told[0].consts, told[1].consts), (
+        "init is not a pure function of its key"
+    )
 
 
 def parts(subject: Subject) -> None:
     """`step` equals its parts in a row, and its output is `readout` of the new state, bit for bit."""
-    cell, weights = subject.cell, subject.cell.prepare(subject.params)
-    state, x = _case(subject.states, 0), subject.dress(subject.xs[0, 0])
-    after, y = cell.step(weights, state, x)
-    assert _same(cell.readout(weights, after, x), y), "the output is not readout(weights, new state, x)"
+    cell, factored = subject.cell, "factored" in powers(subject.cell)
+
+    def both(weights, state, x):
+        after, y = cell.step(weights, state, x)
+        told = cell.update(weights, state, cell.drive(weights, x), cell.recur(weights, state)) if factored else after
+        return after, y, told, cell.readout(weights, after, x)
+
+    after, y, told, read = subject.jit(both)(subject.weights, _case(subject.states, 0), subject.dress(subject.xs[0, 0]))
+    assert _same(read, y), "the output is not readout(weights, new state, x)"
     assert y.shape == (cell.outputs,), f"the output is {list(y.shape)}, outputs says [{cell.outputs}]"
-    if "factored" in powers(cell):
-        told = cell.update(weights, state, cell.drive(weights, x), cell.recur(weights, state))
-        assert _same(told, after), "step is not update(drive, recur)"
+    assert _same(told, after), "step is not update(drive, recur)"
 
 
 def recurrence(subject: Subject) -> None:
     """A Pointwise cell's `recur` is the product with `recurrent`, and its `update` acts on each unit alone."""
-    cell, weights = subject.cell, subject.cell.prepare(subject.params)
+    cell, weights = subject.cell, subject.weights
     if "pointwise" not in powers(cell):
         return
     state = _case(subject.states, 0)
     kind, matrix, leaves = cell.recurrent(weights)
     h = jnp.concatenate([jax.tree.leaves(state)[i] for i in leaves])
-    product = {"dense": lambda: jnp.einsum("m,mgn->gn", h, matrix), "diagonal": lambda: h * matrix}[kind]()
+    product = {
+        "dense": lambda: jnp.einsum("m,mgn->gn", h, matrix),
+        "diagonal": lambda: h[None] * matrix,
+        "heads": lambda: jnp.einsum("hm,hmgn->ghn", h.reshape(matrix.shape[:2]), matrix).reshape(matrix.shape[2], -1),
+    }[kind]()
     _close(subject, cell.recur(weights, state), product)
     reason = elementwise(cell, subject.dress(subject.xs[0, 0]))
     assert reason is None, reason
@@ -57,11 +67,15 @@ def recurrence(subject: Subject) -> None:
 
 def affinity(subject: Subject) -> None:
     """An Affine cell's new state is A h + b with its `coefficients`."""
-    cell, weights = subject.cell, subject.cell.prepare(subject.params)
+    cell, weights = subject.cell, subject.weights
     if "affine" in powers(cell):
         state, x = _case(subject.states, 0), subject.dress(subject.xs[0, 0])
-        a, b = cell.coefficients(weights, x)
-        _close(subject, cell.step(weights, state, x)[0], jax.tree.map(jnp.add, apply(cell.kind, a, state), b))
+
+        def both(weights, state, x):
+            a, b = cell.coefficients(weights, x)
+            return cell.step(weights, state, x)[0], jax.tree.map(jnp.add, apply(cell.kind, a, state), b)
+
+        _close(subject, *subject.jit(both)(weights, state, x))
 
 
 # ------------------------------------------------------------------------------------ laws through time
@@ -80,7 +94,7 @@ def loop(subject: Subject) -> None:
 def batch(subject: Subject) -> None:
     """A batch equals its sequences one by one."""
     finals, ys = subject.run(subject.xs, subject.states)
-    single = jax.jit(subject.take)
+    single = subject.jit(subject.take)
     for i in range(CASES):
         one = single(subject.params, subject.xs[i], _case(subject.states, i))
         _close(subject, one, (_case(finals, i), ys[i]))
@@ -132,11 +146,13 @@ def fresh_start(subject: Subject) -> None:
 def truncation(subject: Subject) -> None:
     """A length equals a shorter sequence: zeros after it, the state of its last step, the state given for 0."""
     length = np.arange(CASES)
-    for reverse in (False, True):
+    for reverse, n in ((False, STEPS - 2), (True, 0)):
         final, ys = subject.run(subject.xs, subject.states, length=length, reverse=reverse)
-        for n in (0, STEPS - 2):
-            short = subject.take(subject.params, subject.xs[n, :n], _case(subject.states, n), reverse=reverse)
-            _close(subject, (_case(final, n), ys[n, :n]), short)
+        short = subject.jit(functools.partial(subject.take, reverse=reverse))
+        _close(
+            subject, (_case(final, n), ys[n, :n]), short(subject.params, subject.xs[n, :n], _case(subject.states, n))
+        )
+        for n in range(CASES):
             assert not np.any(ys[n, n:]), "outputs at and after length are not zero"
         assert _same(_case(final, 0), _case(subject.states, 0)), "length 0 does not return the state given"
 

@@ -27,10 +27,15 @@ class Subject:
     scan: Callable[..., Any] = rnnx.scans.scan
     dress: Callable[[Any], Any] = lambda x: x  # what the cell is given for x [D], or for xs [T, D]: x with masks, say
     seed: int = 0
+    compiler: tuple[tuple[str, Any], ...] = ()  # options of XLA's: less optimisation compiles twice as fast
 
     @functools.cached_property
     def params(self) -> Any:
-        return self.cell.init(jax.random.key(self.seed))
+        return self.jit(self.cell.init)(jax.random.key(self.seed))
+
+    @functools.cached_property
+    def weights(self) -> Any:
+        return self.jit(self.cell.prepare)(self.params)
 
     @functools.cached_property
     def dtype(self) -> Any:
@@ -49,7 +54,7 @@ class Subject:
     @functools.cached_property
     def fresh(self) -> Any:
         """`initial_state`, once for each case."""
-        initial = self.cell.initial_state(self.cell.prepare(self.params))
+        initial = self.jit(self.cell.initial_state)(self.weights)
         return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (CASES, *leaf.shape)), initial)
 
     @functools.cached_property
@@ -60,6 +65,9 @@ class Subject:
     def take(self, params, xs, state=None, **how) -> tuple[Any, Any]:
         """One sequence, dressed, through the scan that is tried."""
         return self.scan(self.cell, params, self.dress(xs), state, method=self.method, **how)
+
+    def jit(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(function, compiler_options=dict(self.compiler) or None)
 
     def run(self, xs, states, resets=None, length=None, reverse=False) -> tuple[Any, np.ndarray]:
         """(final states, ys) of all cases; `resets` bool [CASES, STEPS], `length` int [CASES]."""
@@ -82,7 +90,7 @@ class Subject:
         def batched(reverse):
             return jax.vmap(functools.partial(one, reverse), (None, 0, 0, 0, 0))
 
-        return {reverse: jax.jit(_with_gradient(batched(reverse))) for reverse in (False, True)}
+        return {reverse: self.jit(_with_gradient(batched(reverse))) for reverse in (False, True)}
 
     @functools.cached_property
     def written(self) -> Callable[..., Any]:
@@ -107,7 +115,7 @@ class Subject:
             nothing = jnp.zeros((STEPS, self.cell.outputs), self.dtype)
             return jax.lax.scan(visit, (state, nothing), jnp.arange(STEPS))[0]
 
-        return jax.jit(_with_gradient(jax.vmap(one, (None, 0, 0, 0, 0, None))))
+        return self.jit(_with_gradient(jax.vmap(one, (None, 0, 0, 0, 0, None))))
 
 
 def _with_gradient(run: Callable[..., Any]) -> Callable[..., Any]:

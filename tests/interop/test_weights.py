@@ -144,15 +144,24 @@ def test_concatenated_there_and_back(name, letters):
 TORCH = {"weight_ih": np.zeros((4 * N, D)), "weight_hh": np.zeros((4 * N, N))}
 GRU_PARAMS = gru.Params(np.zeros((D, 3, N)), np.zeros((N, 3, N)), np.zeros((3, N)), np.zeros(N))
 REFUSED = {
-    "missing": (lambda: from_torch("lstm", {"weight_ih": TORCH["weight_ih"]}), "'weight_hh' is missing; got weight_ih"),
+    "missing": (
+        lambda: from_torch("lstm", {"weight_ih": TORCH["weight_ih"]}),
+        "'weight_hh' is missing; got 'weight_ih'",
+    ),
     "nothing": (lambda: from_torch("lstm", {}), "'weight_ih' is missing; got nothing"),
-    "suffix": (lambda: from_torch("lstm", TORCH, "_l0"), "'weight_ih_l0' is missing; got weight_ih, weight_hh"),
-    "other cell": (lambda: from_torch("gru", TORCH), "are not the 3 gate(s) of gru; name the cell they come from"),
-    "no cell": (lambda: from_torch("lstn", TORCH), "no torch layout for cell 'lstn'; there is one for elman, gru"),
-    "write no cell": (lambda: to_torch("lstn", ()), "no torch layout for cell 'lstn'"),
-    "gru": (lambda: from_concatenated("gru", {}), "no concatenated layout for cell 'gru'; there is one for elman"),
-    "write gru": (lambda: to_concatenated("gru", GRU_PARAMS), "no concatenated layout"),
-    "no gate": (lambda: from_concatenated("lstm", concatenated("fiC")), "'W_o' is missing; got W_f, W_i, W_C"),
+    "suffix": (lambda: from_torch("lstm", TORCH, "_l0"), "'weight_ih_l0' is missing; got 'weight_ih', 'weight_hh'"),
+    "other cell": (lambda: from_torch("gru", TORCH), "expected [3N, D] for the 3 gates of gru; name the cell"),
+    "no cell": (
+        lambda: from_torch("lstn", TORCH),
+        "from_torch: cell got 'lstn'; did you mean 'lstm'? write one of elman, lstm, gru",
+    ),
+    "write no cell": (lambda: to_torch("lstn", ()), "to_torch: cell got 'lstn'; did you mean 'lstm'?"),
+    "gru": (
+        lambda: from_concatenated("gru", {}),
+        "from_concatenated: cell got 'gru'; tutorials disagree about what z keeps",
+    ),
+    "write gru": (lambda: to_concatenated("gru", GRU_PARAMS), "tutorials disagree"),
+    "no gate": (lambda: from_concatenated("lstm", concatenated("fiC")), "'W_o' is missing; got 'W_f', 'W_i', 'W_C'"),
 }
 
 

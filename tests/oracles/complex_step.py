@@ -36,9 +36,9 @@ def gradient(objective, arrays):
     """Gradients of the real number objective(arrays) with respect to each array of a list, entry by entry."""
     out = []
     for i, array in enumerate(arrays):
-        slope = np.zeros(array.shape)
-        for place in np.ndindex(array.shape):
-            moved = [a.astype(complex) for a in arrays]
+        slope = np.zeros(np.shape(array))
+        for place in np.ndindex(np.shape(array)):
+            moved = [np.array(a, complex) for a in arrays]
             moved[i][place] += 1j * EPS
             slope[place] = np.imag(objective(moved)) / EPS
         out.append(slope)

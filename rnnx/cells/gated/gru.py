@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import sigmoid
 
-from rnnx.cells import parts
+from rnnx.cells import initialisers, parts
 from rnnx.types import cell
 
 
@@ -52,6 +53,7 @@ class GRU:
     recurrent_init: str = "glorot_uniform"
     input_init: str = "glorot_uniform"
     bias_init: str = "zeros"
+    c_init: str = "zeros"
 
     powers = ("factored", "pointwise")
     __post_init__ = parts.check
@@ -59,7 +61,8 @@ class GRU:
 
     def init(self, key: Array) -> Params:
         w_x, w_h, b = parts.gates(self, key, 3, keeps=1)
-        return Params(w_x, w_h, b, jnp.zeros_like(b[0]))
+        c = initialisers.draw(self.c_init, jax.random.fold_in(key, 2), (1, 1, self.units), b.dtype)
+        return Params(w_x, w_h, b, c[0, 0])
 
     prepare = parts.prepare
     initial_state = parts.initial_state
