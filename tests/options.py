@@ -6,6 +6,10 @@ draws initial values changes no equation: it is tried in the contracts, not agai
 
 import dataclasses
 
+import pytest
+
+from rnnx.cells import CELLS
+
 EVERYWHERE = {
     "recurrent_init": ("orthogonal", "identity:0.5"),
     "input_init": ("lecun_normal",),
@@ -232,6 +236,12 @@ OF = {
         "dt_max": (0.5,),
     },
 }
+
+
+def one_of_each_room():
+    """The names of CELLS as cases: one cell of each room for every run, all of them for the full one."""
+    first = {build.__module__.split(".")[2]: name for name, build in reversed(CELLS.items())}
+    return [pytest.param(n, id=n, marks=() if n in first.values() else pytest.mark.full) for n in CELLS]
 
 
 def of(build, name):

@@ -80,6 +80,8 @@ def _name(cell: Any) -> str:
 def _word(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         return spell(value)
+    if isinstance(value, tuple):
+        return f"[{','.join(map(_word, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnnx
-from rnnx.cells import GRU, LSTM, Elman
+from rnnx.cells import GRU, LSTM, Elman, spell
 from rnnx.cells.wrappers.connections import Highway, Residual
 from rnnx.cells.wrappers.dropout import DropConnect, Dropout
 from rnnx.cells.wrappers.inner import Params
@@ -63,9 +63,9 @@ MASKED = [
 ]
 
 
-@pytest.fixture(scope="module", params=MASKED, ids=str)
+@pytest.fixture(scope="module", params=MASKED, ids=spell)
 def subject(request):
-    return Subject(request.param, dress=dressed(request.param))
+    return Subject(request.param, dress=dressed(request.param), compiler=(("xla_backend_optimization_level", 0),))
 
 
 @pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
@@ -76,7 +76,7 @@ def test_laws_with_masks(subject, law):
 # ------------------------------------------------------------------------------------------------- masks
 
 
-@pytest.mark.parametrize("cell", MASKED, ids=str)
+@pytest.mark.parametrize("cell", MASKED, ids=spell)
 def test_masks_change_the_run_and_powers_stay(cell):
     params, xs = cell.init(KEY), sequence(3)
     _, plain = rnnx.scan(cell, params, xs)

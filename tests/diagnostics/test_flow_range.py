@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rnnx import diagnostics
-from rnnx.cells import Elman, Readout, elman, readout
+from rnnx.cells import Elman, Readout, elman
+from rnnx.cells.wrappers import readout
 from rnnx.tasks.task import squared_error
 from rnnx.types import Example, cell
 

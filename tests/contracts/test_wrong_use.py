@@ -5,6 +5,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import options
 import pytest
 
 import rnnx
@@ -86,12 +87,8 @@ SAYS = {
 }
 
 
-FIRST = {build.__module__.split(".")[2]: name for name, build in reversed(CELLS.items())}  # a cell of each room
-NAMES = [pytest.param(name, marks=() if name in FIRST.values() else pytest.mark.full) for name in CELLS]
-
-
 @pytest.mark.parametrize("mistake", SAYS, ids=lambda mistake: mistake.__name__)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", options.one_of_each_room())
 def test_one_line_says_what_is_wrong(name, mistake):
     with pytest.raises(ValueError) as error:
         mistake(CELLS[name])
