@@ -124,6 +124,9 @@ def test_every_field_equals_the_written_out_gradient(name, last):
     net = NETS[name]
     params, batch = problem(net, last)
     got = assert_flow(net, params, batch, square)
+    if last and name == "fastweights":  # its state is a plain sum: what is lost at the end has one gradient at all lags
+        assert np.ptp(got.state.mean) < 1e-12
+        return
     shifted = jnp.roll(10**got.state.mean, 1)  # the control: a curve off by one lag is another curve
     assert not np.allclose(shifted, 10**got.state.mean, rtol=1e-2)
 
