@@ -60,8 +60,9 @@ def params_of_many_seeds(build):
 
 
 def state_of_another_width(build):
-    other = build(D, N + 1)
-    run(build, state=other.initial_state(other.prepare(other.init(jax.random.key(0)))))
+    cell = build(D, N)
+    state = cell.initial_state(cell.prepare(cell.init(jax.random.key(0))))
+    run(build, state=jax.tree.map(lambda a: jnp.zeros((*a.shape, 2), a.dtype), state))
 
 
 def run(build, xs=None, params=None, state=None):

@@ -48,8 +48,8 @@ class Clockwork:
     W_h is block-triangular: a unit hears those whose period is its own or longer, so that slow groups feed fast ones
     and never hear them. The units are shared out evenly over `groups`, fastest first, which take what is left over;
     with fewer units than groups the slowest groups are empty. `base` 1 is the `Elman` network. t counts from 0, so
-    that every group takes the first input; it is a number of the state (h, t), kept modulo the largest period,
-    which must be at most 2^24.
+    that every group takes the first input; it is a number of the state (h, t), kept modulo the largest period. That
+    must be at most 2^24, up to where float32 counts exactly; bfloat16 counts to 256.
 
     Initial values: normal with deviation 0.1 for all weights, biases zero; the state is zero.
 
