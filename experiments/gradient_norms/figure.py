@@ -16,6 +16,7 @@ from rnnx.diagnostics.decay import LOG10_FLOAT32_TINY
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
 MARKERS = "osD^vPX"
+LOWEST = -30  # of log10 norms in the small panels; a curve that leaves one says where it ends
 
 
 def files() -> tuple[str, ...]:
@@ -120,6 +121,12 @@ def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
         for colour, steps in zip(COLOURS, stages, strict=False):
             label = f"after {steps} steps of training" if steps else "at initialisation"
             _band(axis, arrays[f"{cell}/{longest}/{steps}/state_mean"], colour, label)
+    low, high = axes.flat[0].get_ylim()
+    axes.flat[0].set_ylim(max(low, LOWEST), high)  # one that vanishes fast must not flatten the others
+    for axis, cell in zip(axes.flat, cells, strict=False):
+        end = float(np.median(arrays[f"{cell}/{longest}/{stages[0]}/state_mean"], axis=0)[-1])
+        if end < LOWEST:
+            axis.annotate(f"to {end:.0f}", (0.95, 0.55), xycoords="axes fraction", fontsize=6, ha="right")
     bottom = axes.flat[max(0, len(cells) - columns) : len(cells)]
     for axis in bottom:  # the lowest visible one of each column keeps its numbers
         axis.tick_params(labelbottom=True)
