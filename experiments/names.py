@@ -67,5 +67,5 @@ VARIANTS = {
     "digits": ("plain", "permuted"),
     "text": ("characters", "bytes"),
 }
-METHODS = ("auto", "sequential")
+METHODS = ("auto", "sequential", "deferred", "checkpointed", "associative", "newton")
 OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd")

@@ -56,17 +56,17 @@ def visitor(cell: Any, weights: Any, keep: Callable[[Any, Array], Any], resets: 
     def visit(state: Any, inputs: Any) -> tuple[Any, Any]:
         x, start, real = inputs
         if start is not None:
-            state = _where(start, fresh, state)
+            state = select(start, fresh, state)
         new, y = cell.step(weights, state, x)
         kept = keep(new, y)
         if real is not None:
-            new = _where(real, new, state)
-            kept = _where(real, kept, jax.tree.map(jnp.zeros_like, kept))
+            new = select(real, new, state)
+            kept = select(real, kept, jax.tree.map(jnp.zeros_like, kept))
         return new, kept
 
     return visit
 
 
-def _where(condition: Array, yes: Any, no: Any) -> Any:
+def select(condition: Array, yes: Any, no: Any) -> Any:
     """Select, never multiply: an infinity or NaN on the side not taken leaves no trace."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -16,7 +16,7 @@ def check(cell: Any, methods: Iterable[Any] | None = None) -> None:
     An AssertionError names the cell, the method and the law that is broken. About five seconds a method.
 
     >>> import rnnx
-    >>> check(rnnx.cells.Elman(2, 3))
+    >>> check(rnnx.cells.Elman(2, 3), methods=["sequential"])
     """
     if methods is None:
         methods = [method() for method in METHODS.values() if not method().refuses(cell)]

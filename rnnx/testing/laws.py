@@ -111,7 +111,10 @@ def split(subject: Subject) -> None:
 
 
 def causality(subject: Subject) -> None:
-    """Inputs from step k on change nothing before it, bit for bit; under reverse, nothing after."""
+    """Inputs from step k on change nothing before it, bit for bit; under reverse, nothing after.
+
+    To rounding by a method that iterates on the whole trajectory.
+    """
     cut = np.arange(CASES)[:, None]
     time = _time()
     for reverse in (False, True):
@@ -119,7 +122,8 @@ def causality(subject: Subject) -> None:
         other = np.where(seen[..., None], subject.xs, 3 - 2 * subject.xs)
         _, ys = subject.run(subject.xs, subject.states, reverse=reverse)
         _, changed = subject.run(other, subject.states, reverse=reverse)
-        assert _same(ys[seen], changed[seen]), "an output changed with an input that it must not see"
+        unmoved = _same(ys[seen], changed[seen]) if not subject.iterates else _near(subject, ys[seen], changed[seen])
+        assert unmoved, "an output changed with an input that it must not see"
         assert not _same(ys[~seen], changed[~seen]), "no output sees its input"
 
 
@@ -249,6 +253,15 @@ def _same(a: Any, b: Any) -> bool:
 def _close(subject: Subject, got: Any, want: Any) -> None:
     assert jax.tree.structure(got) == jax.tree.structure(want), "another structure"
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-        error = np.max(np.abs(a - b), initial=0) / max(1.0, np.max(np.abs(b), initial=0))
+        error = _error(a, b)
         assert error <= subject.tolerance, f"differs by {error:.1e}, more than {subject.tolerance:.1e}"
+
+
+def _near(subject: Subject, a: Any, b: Any) -> bool:
+    return _error(a, b) <= subject.tolerance
+
+
+def _error(a: Any, b: Any) -> float:
+    """The largest difference, relative to the largest entry where that is above 1."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(np.max(np.abs(a - b), initial=0) / max(1.0, np.max(np.abs(b), initial=0)))

@@ -42,6 +42,11 @@ class Subject:
         return jax.tree.leaves(self.params)[0].dtype
 
     @property
+    def iterates(self) -> bool:
+        """Whether the method finds the whole trajectory at once, to a tolerance."""
+        return getattr(rnnx.scans.METHODS.get(self.method, self.method), "iterates", False)
+
+    @property
     def tolerance(self) -> float:
         """Relative: rounding of a few dozen operations."""
         return 2000 * float(jnp.finfo(self.dtype).eps)

@@ -145,7 +145,9 @@ def stacked(keep):
                 if equation.primitive.name != "scan" and hasattr(getattr(value, "jaxpr", None), "eqns"):
                     yield from loops(value.jaxpr)
 
-    traced = jax.make_jaxpr(lambda params, xs: rnnx.scan(MEMORY, params, xs, keep=keep))(PARAMS[MEMORY], XS)
+    traced = jax.make_jaxpr(lambda params, xs: rnnx.scan(MEMORY, params, xs, keep=keep, method=Sequential()))(
+        PARAMS[MEMORY], XS
+    )
     (shapes,) = loops(traced.jaxpr)
     return shapes
 
@@ -223,6 +225,7 @@ def test_traced_once():
     assert traces(XS, length=4, resets=flags(1)) == traces(XS, length=0, resets=flags(2).tolist()) == 0
     assert traces(XS, keep=nothing) > 0
     assert traces(XS, keep=nothing) == 0
+    assert traces(XS, method="sequential") > 0
     assert traces(XS, method="sequential") == traces(XS, method=Sequential()) == 0
     assert traces(XS, method=Sequential(unroll=2)) > 0
 

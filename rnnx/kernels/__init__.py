@@ -1,0 +1,1 @@
+"""Fast functions of arrays: arrays and pure functions in, arrays out; never a cell."""

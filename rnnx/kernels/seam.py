@@ -1,0 +1,309 @@
+"""The seam behind which a recurrence runs for a whole batch at once, whatever `vmap` and `grad` are around it.
+
+The house writes for one sequence and lets `jax.vmap` add batch and seeds. A rule of differentiation written for one
+sequence would then make a weight gradient per example. So a recurrence is three primitives of JAX over arrays that
+always carry all axes, and `vmap` only makes those longer:
+
+    forward    (w, xs, s, marks) -> final, states, cache            s_t = f(w, s_{t-1}, x_t), all t
+    tangent    its derivative, linear in (dw, dxs, ds)
+    backward   the transpose of that: (dw summed over the batch, dxs, ds)
+
+    w [K, ...], s and final [K, B, ...], xs, marks, states and cache [T, K, B, ...]
+
+`vmap` over something with weights adds to the groups K, over anything else to the batch B. Asked for a weight
+gradient per example (`vmap` outside `grad`), backward makes the examples groups. An `Engine` says how each of the
+three is computed for one group. Second derivatives differentiate the engine's own `tangent` and `backward` as plain
+JAX, in which the states are operands: nothing is held fixed that depends on the weights. Only `cache` is: it repeats
+what can be computed from the other operands, and both do so when they are differentiated.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+
+class Engine(Protocol):
+    """How one group goes through time: weights bare, s [B, ...], xs, marks, states and cache [T, B, ...].
+
+    It is static (frozen and hashable). `platform` is "cpu", "" for any other, or where it cannot be known.
+    """
+
+    def plain(self, batch: int) -> bool:
+        """Whether to leave the derivatives of so small a batch to JAX, which needs `forward` alone."""
+        ...
+
+    def forward(self, weights: Any, xs: Any, state: Any, marks: Any, *, platform: str) -> tuple[Any, Any, Any]: ...
+    def tangent(self, primals: tuple, states: Any, tangents: tuple, *, platform: str) -> tuple[Any, Any]: ...
+    def backward(
+        self, primals: tuple, states: Any, cache: Any, cotangents: tuple, *, needs: tuple[bool, bool], platform: str
+    ) -> tuple[Any, Any, Any]:
+        """Cotangents of weights, xs and state; None for weights or xs where `needs` says so. `cache` may be None."""
+        ...
+
+
+class _Plan(NamedTuple):
+    """What is static of a call: who runs it, and how its flat operands are grouped. Trees of one group's values."""
+
+    engine: Any
+    weights: Any
+    xs: Any
+    state: Any
+    marks: Any
+    cache: Any
+
+
+def recurrence(engine: Any, weights: Any, xs: Any, state: Any, marks: Any) -> tuple[Any, Any, Any]:
+    """(final state, states [T, ...], cache [T, ...]) of one sequence; xs and marks lead with T.
+
+    Leaves of weights, xs and state are floating; the cache has no derivative.
+    """
+    for leaf in jax.tree.leaves((weights, xs, state)):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise NotImplementedError(
+                f"a recurrence of {leaf.dtype} numbers has no derivative by this method; take method='sequential'"
+            )
+    lengthen, widen = partial(jax.tree.map, lambda a: a[:, None]), partial(jax.tree.map, lambda a: a[None])
+    forward = partial(engine.forward, platform="")
+    _, _, cache = jax.eval_shape(forward, weights, lengthen(xs), widen(state), lengthen(marks))
+    plan = _Plan(engine, *map(jax.tree.structure, (weights, xs, state, marks, cache)))
+    operands = [jnp.expand_dims(a, 0) for a in jax.tree.leaves(weights)]
+    operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(xs)]
+    operands += [jnp.expand_dims(a, (0, 1)) for a in jax.tree.leaves(state)]
+    operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(marks)]
+    out = _forward.bind(*operands, plan=plan)
+    final, states, cache = _split(out, plan.state, plan.state, plan.cache)
+    final = jax.tree.map(lambda a: jnp.squeeze(a, (0, 1)), final)
+    states, cache = jax.tree.map(lambda a: jnp.squeeze(a, (1, 2)), (states, cache))
+    return final, states, cache
+
+
+# ------------------------------------------------------------------------------------------------------- axes
+
+# Where the axis of groups stands, and that of the batch: in weights, in states, in what has steps.
+_WEIGHT, _STATE, _STEPS = (0, None), (0, 1), (1, 2)
+
+
+def _spread(*groups: tuple[Any, tuple]) -> list[tuple]:
+    """The axes of every flat operand, from (tree, axes) pairs."""
+    return [axes for tree, axes in groups for _ in range(tree.num_leaves)]
+
+
+def _primals(plan: _Plan) -> list[tuple]:
+    return _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE), (plan.marks, _STEPS))
+
+
+def _split(flat: Any, *trees: Any) -> list[Any]:
+    """A flat list as trees, one after the other."""
+    flat, out = list(flat), []
+    for tree in trees:
+        out.append(tree.unflatten(flat[: tree.num_leaves]))
+        flat = flat[tree.num_leaves :]
+    return out
+
+
+def _grouped(function: Any, axes_in: Any, axes_out: Any) -> Any:
+    """`function` of one group as one of all: a single group is not worth a loop's extra axis."""
+
+    def run(*args: Any) -> Any:
+        pairs = [
+            (axes[0], leaf)
+            for axes, arg in zip(axes_in, args, strict=True)
+            if axes is not None
+            for leaf in jax.tree.leaves(arg)
+        ]
+        axis, leaf = pairs[0]
+        if leaf.shape[axis] > 1:
+            k_in = tuple(None if axes is None else axes[0] for axes in axes_in)
+            return jax.vmap(function, k_in, tuple(axes[0] for axes in axes_out))(*args)
+        bare = [_each(jnp.squeeze, arg, axes) for arg, axes in zip(args, axes_in, strict=True)]
+        out = function(*bare)
+        return tuple(_each(jnp.expand_dims, o, axes) for o, axes in zip(out, axes_out, strict=True))
+
+    return run
+
+
+def _each(move: Any, tree: Any, axes: Any) -> Any:
+    return tree if axes is None else jax.tree.map(lambda a: move(a, axes[0]), tree)
+
+
+# -------------------------------------------------------------------------------------------- the three functions
+
+
+def _run_forward(*operands: Array, plan: _Plan, platform: str = "") -> list[Array]:
+    args = _split(operands, plan.weights, plan.xs, plan.state, plan.marks)
+    function = partial(plan.engine.forward, platform=platform)
+    out = _grouped(function, (_WEIGHT, _STEPS, _STATE, _STEPS), (_STATE, _STEPS, _STEPS))(*args)
+    return jax.tree.leaves(out)
+
+
+def _run_tangent(*operands: Array, plan: _Plan, platform: str = "") -> list[Array]:
+    primals, (states, _, *tangents) = _operands(operands, plan, (plan.weights, plan.xs, plan.state))
+
+    def function(weights, xs, state, marks, states, *tangents):
+        return plan.engine.tangent((weights, xs, state, marks), states, tangents, platform=platform)
+
+    axes = (_WEIGHT, _STEPS, _STATE, _STEPS, _STEPS, _WEIGHT, _STEPS, _STATE)
+    return jax.tree.leaves(_grouped(function, axes, (_STATE, _STEPS))(*primals, states, *tangents))
+
+
+def _run_backward(
+    *operands: Array, plan: _Plan, needs: tuple[bool, bool], cached: bool = True, platform: str = ""
+) -> list[Array]:
+    primals, (states, cache, *cotangents) = _operands(operands, plan, (plan.state, plan.state))
+
+    def function(weights, xs, state, marks, states, cache, *cotangents):
+        primals = weights, xs, state, marks
+        how = {"needs": needs, "platform": platform}
+        return plan.engine.backward(primals, states, cache if cached else None, cotangents, **how)
+
+    axes = (_WEIGHT, _STEPS, _STATE, _STEPS, _STEPS, _STEPS, _STATE, _STEPS)
+    out = _grouped(function, axes, (_WEIGHT, _STEPS, _STATE))(*primals, states, cache, *cotangents)
+    return jax.tree.leaves(out)
+
+
+def _operands(operands: Any, plan: _Plan, rest: tuple) -> tuple[list, list]:
+    """(primals, [states, cache, *rest])"""
+    parts = _split(operands, plan.weights, plan.xs, plan.state, plan.marks, plan.state, plan.cache, *rest)
+    return parts[:4], parts[4:]
+
+
+# ----------------------------------------------------------------------------------------------- the primitives
+
+
+def _primitive(name: str, run: Any) -> Primitive:
+    primitive = Primitive(f"rnnx_{name}")
+    primitive.multiple_results = True
+    primitive.def_impl(lambda *args, **how: jax.jit(partial(run, **how))(*args))
+
+    def shapes(*args, **how):
+        given = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in args]
+        return [ShapedArray(o.shape, o.dtype) for o in jax.eval_shape(partial(run, **how), *given)]
+
+    primitive.def_abstract_eval(shapes)
+    mlir.register_lowering(primitive, mlir.lower_fun(run, multiple_results=True))
+    on_cpu = mlir.lower_fun(partial(run, platform="cpu"), multiple_results=True)
+    mlir.register_lowering(primitive, on_cpu, platform="cpu")
+    return primitive
+
+
+_forward = _primitive("forward", _run_forward)
+_tangent = _primitive("tangent", _run_tangent)
+_backward = _primitive("backward", _run_backward)
+
+
+def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
+    """`vmap` makes the axis of groups or that of the batch longer."""
+
+    def rule(operands, dims, *, plan, **how):
+        axes, out_axes = axes_in(plan), axes_out(plan, **how)
+        size = next(a.shape[d] for a, d in zip(operands, dims, strict=True) if d is not None)
+        weighty = any(d is not None for d, a in zip(dims, axes, strict=True) if a == _WEIGHT)
+        which = 0 if weighty or _WEIGHT in out_axes else 1  # 0: groups, 1: batch
+        folded = [_fold(a, d, size, where[which]) for a, d, where in zip(operands, dims, axes, strict=True)]
+        out = primitive.bind(*folded, plan=plan, **how)
+        places = [where[which] for where in out_axes]
+        shaped = [a.reshape(*a.shape[:p], size, -1, *a.shape[p + 1 :]) for a, p in zip(out, places, strict=True)]
+        return shaped, places
+
+    batching.primitive_batchers[primitive] = rule
+
+
+def _fold(a: Array, dim: int | None, size: int, place: int | None) -> Array:
+    """The mapped axis of `a` (None: it has none) made one with the axis at `place`."""
+    if place is None:
+        return a  # shared weights
+    if dim is None:
+        a = jnp.broadcast_to(jnp.expand_dims(a, place), (*a.shape[:place], size, *a.shape[place:]))
+    else:
+        a = jnp.moveaxis(a, dim, place)
+    return a.reshape(*a.shape[:place], -1, *a.shape[place + 2 :])
+
+
+def _forward_out(plan: _Plan) -> list[tuple]:
+    return _spread((plan.state, _STATE), (plan.state, _STEPS), (plan.cache, _STEPS))
+
+
+def _with_states(plan: _Plan) -> list[tuple]:
+    return _primals(plan) + _spread((plan.state, _STEPS), (plan.cache, _STEPS))
+
+
+def _backward_out(plan: _Plan, needs: tuple[bool, bool]) -> list[tuple]:
+    told = [(plan.weights, _WEIGHT)] * needs[0] + [(plan.xs, _STEPS)] * needs[1] + [(plan.state, _STATE)]
+    return _spread(*told)
+
+
+_batch(_forward, _primals, _forward_out)
+_batch(
+    _tangent,
+    lambda plan: _with_states(plan) + _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE)),
+    lambda plan: _spread((plan.state, _STATE), (plan.state, _STEPS)),
+)
+_batch(
+    _backward,
+    lambda plan: _with_states(plan) + _spread((plan.state, _STATE), (plan.state, _STEPS)),
+    _backward_out,
+)
+
+# ------------------------------------------------------------------------------------------------- derivatives
+
+
+def _dense(tangent: Any, primal: Any) -> Array:
+    """A tangent with its zeros written out; those of flags have a type of their own."""
+    if type(tangent) is not ad.Zero:
+        return tangent
+    floating = jnp.issubdtype(primal.dtype, jnp.floating)
+    return jnp.zeros(primal.shape, primal.dtype if floating else jax.dtypes.float0)
+
+
+def _forward_jvp(primals, tangents, *, plan):
+    if plan.engine.plain(primals[plan.weights.num_leaves].shape[2]):
+        return _plainly(partial(_run_forward, platform=jax.default_backend()))(primals, tangents, plan=plan)
+    out = _forward.bind(*primals, plan=plan)
+    count = plan.weights.num_leaves + plan.xs.num_leaves + plan.state.num_leaves  # marks are flags
+    moving = [_dense(t, p) for t, p in zip(tangents[:count], primals, strict=False)]
+    known = out[plan.state.num_leaves :]  # states and cache
+    d_out = _tangent.bind(*primals, *known, *moving, plan=plan)
+    return out, [*d_out, *(ad.Zero(jax.typeof(a).to_tangent_aval()) for a in out[len(d_out) :])]
+
+
+def _tangent_transpose(cotangents, *operands, plan):
+    moving = plan.weights.num_leaves + plan.xs.num_leaves + plan.state.num_leaves
+    known, asked = operands[:-moving], [ad.is_undefined_primal(a) for a in operands[-moving:]]
+    cotangents = [ad.instantiate_zeros(ct) for ct in cotangents]
+    groups = _split(asked, plan.weights, plan.xs, plan.state)
+    needs = tuple(any(jax.tree.leaves(group)) for group in groups[:2])
+    out = iter(_backward.bind(*known, *cotangents, plan=plan, needs=needs))
+    told = [
+        [next(out) for _ in jax.tree.leaves(g)] if need else [None] * g_count(g) for g, need in _pairs(groups, needs)
+    ]
+    flat = [ct if a else None for ct, a in zip([c for group in told for c in group], asked, strict=True)]
+    return [None] * len(known) + flat
+
+
+def g_count(group: Any) -> int:
+    return len(jax.tree.leaves(group))
+
+
+def _pairs(groups: list, needs: tuple) -> Any:
+    return zip(groups, (*needs, True), strict=True)
+
+
+def _plainly(run: Any) -> Any:
+    """The derivative of a function's own program, as JAX finds it."""
+
+    def rule(primals, tangents, **how):
+        return jax.jvp(partial(run, **how), primals, tuple(map(_dense, tangents, primals)))
+
+    return rule
+
+
+ad.primitive_jvps[_forward] = _forward_jvp
+ad.primitive_transposes[_tangent] = _tangent_transpose
+ad.primitive_jvps[_tangent] = _plainly(_run_tangent)
+ad.primitive_jvps[_backward] = _plainly(partial(_run_backward, cached=False))
