@@ -1,7 +1,7 @@
 """The other values that every option of every cell is tried with, beyond its default.
 
 `EVERYWHERE` holds the options that many cells share, by name; `OF[name]` those of one cell. An option that only
-draws initial values changes no equation: it is tried in the contracts, not against the oracles.
+draws initial values (`draws`) changes no equation: it is tried in the contracts, not against the oracles.
 """
 
 import dataclasses
@@ -237,6 +237,28 @@ OF = {
     },
 }
 
+# The options that only draw initial values, beyond those whose name says so: a test holds them to it.
+DRAWN = {
+    "lstm_1997": ("in_bias", "in_bias_step", "out_bias", "out_bias_step", "forget_bias_step"),
+    "lstm_peephole": ("out_bias",),
+    "cfn": ("input_bias",),
+    "fastgrnn": ("zeta", "nu", "bias"),
+    "fastrnn": ("alpha", "beta", "bias"),
+    "rplrnn": ("share",),
+    "ltc": ("tau",),
+    "lmu": ("legendre",),
+    "indrnn": ("span", "magnitude", "last"),
+    "lru": ("r_min", "r_max", "max_phase"),
+    "s4d": ("poles", "dt_min", "dt_max"),
+    "s5": ("blocks", "dt_min", "dt_max"),
+    "rglru": ("a_min", "a_max"),
+    "sru": ("rescale", "highway_bias"),
+    "s6": ("dt_min", "dt_max"),
+    "slstm": ("forget_spread", "forget_power"),
+    "mlstm": ("forget_spread",),
+    "gated_deltanet": ("dt_min", "dt_max"),
+}
+
 
 def one_of_each_room():
     """The names of CELLS as cases: one cell of each room for every run, all of them for the full one."""
@@ -250,6 +272,6 @@ def of(build, name):
     return {field.name: known[field.name] for field in dataclasses.fields(build)[2:] if field.name in known}
 
 
-def draws(option):
-    """Whether an option only says how initial values are drawn."""
-    return option.endswith("_init") or option == "forget_bias"
+def draws(name, option):
+    """Whether an option of the cell `name` only says how initial values are drawn."""
+    return option.endswith("_init") or option == "forget_bias" or option in DRAWN.get(name, ())

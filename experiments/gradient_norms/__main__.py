@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from experiments import exits, names
+from experiments import exits, names, quick
 from experiments import flags as kinds
 from experiments.gradient_norms.settings import Settings
 from experiments.tables import FORMATS
@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
     try:
         settings = Settings.read(flags.FLAGS)
         if settings.smoke:  # what is compiled runs for milliseconds: do not spend seconds on making it fast
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0".strip()
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick.flags()}".strip()
         from experiments.gradient_norms import program  # imports JAX
 
         return program.run(settings, argv)

@@ -171,7 +171,9 @@ def _tangents(kind, reverse, way, primals, tangents):
         given = dict(zip(moving, some, strict=True))
         a, b, first, fresh = tree.unflatten(given.get(i, value) for i, value in enumerate(values))
         steps = Steps(a, b, starts, valid)
-        return jax.vmap(partial(_stepped, kind), (0, axes(kind, steps)))(before(first, fresh, hs, starts, reverse), steps)
+        return jax.vmap(partial(_stepped, kind), (0, axes(kind, steps)))(
+            before(first, fresh, hs, starts, reverse), steps
+        )
 
     _, c = jax.jvp(once, [values[i] for i in moving], [dots[i] for i in moving])
     return hs, _linear(kind, reverse, way, Steps(a, c, starts, valid))
@@ -183,6 +185,11 @@ def _stepped(kind: str, h: Any, step: Steps) -> Any:
         return add(times(kind, step.a, h), step.b)
     still = where(step.valid, zeros(h), h)
     return add(where(step.valid, times(kind, step.a, where(step.valid, h, zeros(h))), still), step.b)
+
+
+def _all_stepped(kind: str, previous: Any, steps: Steps) -> Any:
+    """A_t h_{t-1} + b_t for all t at once."""
+    return jax.vmap(partial(_stepped, kind), (0, axes(kind, steps)))(previous, steps)
 
 
 def _linear(kind: str, reverse: bool, way: Way, steps: Steps) -> Any:
@@ -208,7 +215,9 @@ def _linear(kind: str, reverse: bool, way: Way, steps: Steps) -> Any:
             jax.tree.map(
                 jnp.subtract,
                 hs,
-                jax.vmap(partial(_stepped, kind), (0, axes(kind, steps)))(before(zero, zero, hs, steps.starts, reverse), quiet),
+                jax.vmap(partial(_stepped, kind), (0, axes(kind, steps)))(
+                    before(zero, zero, hs, steps.starts, reverse), quiet
+                ),
             )
         )
 

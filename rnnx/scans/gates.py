@@ -55,11 +55,17 @@ class Gates(NamedTuple):
         v = self._filled(parts.v, {j: jnp.zeros_like(s) for (_, j), s in zip(self.pairs, parts.sums, strict=True)})
         return self.u.unflatten(_tuples(u, self.rows_u)), self.v.unflatten(_tuples(v, self.rows_v))
 
-    def together(self, cotangents: Parts) -> tuple[Any, Any]:
-        """(du, dv) of a batch of steps in the shapes of u and v: leaves [B, G, N]."""
-        u = self._filled(cotangents.u, {i: s for (i, _), s in zip(self.pairs, cotangents.sums, strict=True)})
+    def together(self, cotangents: Parts) -> Any:
+        """dv of a batch of steps in the shape of v: leaves [B, G, N]."""
         v = self._filled(cotangents.v, {j: s for (_, j), s in zip(self.pairs, cotangents.sums, strict=True)})
-        return self.u.unflatten(_stacked(u, self.rows_u)), self.v.unflatten(_stacked(v, self.rows_v))
+        return self.v.unflatten(_stacked(v, self.rows_v))
+
+    def input_side(self, d_v: Any, d_u: tuple[Array, ...]) -> Any:
+        """du of a batch of steps, from dv and from what is not a sum."""
+        if not self.differ:
+            return d_v
+        rows = _rows(jax.tree.leaves(d_v), self.rows_v, axis=1)
+        return self.u.unflatten(_stacked(self._filled(d_u, {i: rows[j] for i, j in self.pairs}), self.rows_u))
 
     @staticmethod
     def _filled(alone: tuple, summed: dict) -> list:
@@ -118,10 +124,11 @@ def _sums(jaxpr: Any, skip: int, count_u: int, count_v: int) -> tuple[tuple[int,
     return tuple(pairs)
 
 
-def _rows(leaves: list, rows: tuple[int, ...]) -> list:
+def _rows(leaves: list, rows: tuple[int, ...], axis: int = 0) -> list:
     if not rows:
         return leaves
-    return [leaf[g] for leaf, count in zip(leaves, rows, strict=True) for g in range(count)]
+    pairs = zip(leaves, rows, strict=True)
+    return [jax.lax.index_in_dim(leaf, g, axis, keepdims=False) for leaf, count in pairs for g in range(count)]
 
 
 def _tuples(flat: list, rows: tuple[int, ...]) -> list:

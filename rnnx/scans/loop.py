@@ -171,10 +171,10 @@ class Loop:
             d_old, d_parts = jax.vjp(lambda *a: update(weights, *a), state, parts)[1](d_state)
             if real is not None:
                 d_parts = jax.vmap(select)(real, d_parts, tree_map(jnp.zeros_like, d_parts))
-            d_u, d_v = gates.together(d_parts)
+            d_v = gates.together(d_parts)
             (through,) = jax.vjp(partial(self.recur, weights), tree_map(jnp.zeros_like, state))[1](d_v)
             d_old = tree_map(jnp.add, d_old, through)
-            told = (d_v, d_u if gates.differ else None, d_state if reads else None)
+            told = d_v, d_parts.u, d_state if reads else None
             if real is not None:
                 d_old = jax.vmap(select)(real, d_old, d_state)
                 told = (*told[:2], jax.vmap(select)(real, told[2], tree_map(jnp.zeros_like, told[2])))
@@ -187,7 +187,7 @@ class Loop:
         steps = previous, _unflat(parts, k, batch), starts, valid, d_states
         (d_state, d_fresh), told = jax.lax.scan(visit, (d_state, d_fresh), steps, reverse=not self.reverse)
         d_v, d_u, d_new = _flat(told)
-        through_drive, d_xs = from_drive(d_v if d_u is None else d_u)
+        through_drive, d_xs = from_drive(gates.input_side(d_v, d_u))
         if needs[0]:
             terms = [d_weights, through_drive, *from_recur(d_v)]
             if reads:

@@ -53,14 +53,20 @@ class Trajectory(Loop):
             return (count <= method.limit) & jnp.any(~(residual <= tolerance))  # NaN is no convergence
 
         def iterate(carry: Any) -> Any:
-            count, flats, _, iterations = carry
+            """One more look; the one that finds a sequence converged still hands on the better iterate it has."""
+            count, flats, seen, iterations = carry
             new, residual = update(flats)
-            done = residual <= tolerance
-            flats = jnp.where(done[None, :, None], flats, new)
-            updated = ~done & (count < method.limit)
+            settled, done = seen <= tolerance, residual <= tolerance
+            flats = jnp.where(settled[None, :, None], flats, new)
+            residual = jnp.where(settled, seen, residual)
+            updated = ~done & ~settled & (count < method.limit)
             return count + 1, flats, residual, iterations + updated.astype(iterations.dtype)
 
-        guess = jnp.broadcast_to(first[None], (steps, *first.shape))
+        begun = first
+        if marks[0] is not None:  # a state that is discarded is no guess either
+            fresh = ravel(self.cell.initial_state(weights), solve)
+            begun = jax.vmap(jnp.where, (0, None, 0))(marks[0][-1 if self.reverse else 0], fresh, first)
+        guess = jnp.broadcast_to(begun[None], (steps, *first.shape))
         begin = jnp.int32(0), guess, jnp.full(batch, jnp.inf, first.dtype), jnp.zeros(batch, jnp.int32)
         _, flats, residual, iterations = jax.lax.while_loop(going, iterate, begin)
         converged = residual <= tolerance
@@ -92,17 +98,12 @@ class Trajectory(Loop):
         return jax.vmap(jax.vmap(one))(previous, xs, starts, valid)
 
     def _solution(self, new, jacobian, flats, first, marks, platform: str) -> Array:
-        """The next iterate of each sequence    [T, B, S]"""
-        starts, valid = marks
+        """The next iterate    [T, B, S]
+
+        Solved for what it adds, d_t = (f(s_{t-1}) - s_t) + J_t d_{t-1}: rounding is then relative to that.
+        """
         jacobian = (1 - self.method.damping) * jacobian
-        times = jax.vmap(jax.vmap(partial(affine.times, SOLVES[self.method.solve])))
-        b = new - times(jacobian, before(first, flats, self.reverse))
-        choose = jax.vmap(jax.vmap(jnp.where))
-        if starts is not None:
-            b = choose(starts, new, b)
-        if valid is not None:
-            b = choose(valid, b, jnp.zeros_like(b))
-        return self._affine(jacobian, b, first, marks, platform)
+        return flats + self._affine(jacobian, new - flats, jnp.zeros_like(first), marks, platform)
 
     def _affine(self, jacobian, b, first, marks, platform: str) -> Array:
         """s_t = J_t s_{t-1} + b_t of each sequence; where one starts, b is all there is    [T, B, S]"""

@@ -97,7 +97,8 @@ def same(got, want):
 
 
 def common(cell, name):
-    return name != "newton" or cell in ROOMS
+    """Newton and Checkpointed see a cell as one function: one of each room is enough for every day."""
+    return name not in ("newton", "checkpointed") or cell in ROOMS
 
 
 @pytest.mark.parametrize("cell, name", list(pairs(common)))
@@ -178,17 +179,27 @@ def test_odd_sizes(name, steps, units, cases):
 @pytest.mark.parametrize("name", WAYS)
 @pytest.mark.parametrize("of", [*options.one_of_each_room(), *(pytest.param(n, marks=pytest.mark.full) for n in CELLS)])
 def test_float32(name, of):
-    """5e-6 of the largest entry at 64 steps."""
+    """5e-6 of the largest entry at 64 steps.
+
+    Newton's rounding is another one than the loop's. Where the dynamics keep all of it (norms kept, sums through
+    time), it may be half of what the loop itself is off the numbers in float64.
+    """
     with jax.enable_x64(False):
         cell = CELLS[of](3, 8)
         if WAYS[name].refuses(cell):
             pytest.skip(WAYS[name].refuses(cell))
         params, xs, states = data(cell, 64, 2)
-        given = params, xs, states, np.zeros((2, 64), bool), np.array([64, 50])
-        got, want = (compiled(cell, method)(*given) for method in (METHODS[name](), Sequential()))
+        marks = np.zeros((2, 64), bool), np.array([64, 50])
+        got, want = (compiled(cell, method)(params, xs, states, *marks) for method in (METHODS[name](), Sequential()))
         assert jax.tree.leaves(got)[0].dtype == "float32"
-        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-            assert np.max(np.abs(a - b)) <= 5e-6 * np.max(np.abs(b))
+    truth = want
+    if name == "newton":
+        compiled.cache_clear()
+        wide = jax.tree.map(lambda a: a.astype(np.float64), (params, xs, states))
+        truth = compiled(cell, Sequential())(*wide, *marks)
+    for a, b, c in zip(*map(jax.tree.leaves, (got, want, truth)), strict=True):
+        allowed = max(5e-6 * np.max(np.abs(b)), np.max(np.abs(b - np.asarray(c))) / 2)
+        assert np.max(np.abs(a - b)) <= allowed
 
 
 @register
@@ -196,7 +207,7 @@ class Shifted(Elman):
     """A cell whose update is another one when it is differentiated: what no comparison may miss."""
 
     def update(self, weights, h, u, v):
-        return super().update(weights, h, u, v + 1e-9)
+        return super().update(weights, h, u, jax.tree.map(lambda a: a + 1e-9, v))
 
 
 def test_the_comparison_can_fail():

@@ -18,7 +18,7 @@ from rnnx.diagnostics import flow, slope
 from rnnx.tasks import Adding, batch
 
 TASK = Adding(200)
-QUICK = {"xla_backend_optimization_level": "1"}
+QUICK = {"xla_backend_optimization_level": "2"}
 
 
 @functools.cache

@@ -15,6 +15,8 @@ import time
 import numpy as np
 import pytest
 
+from experiments import quick
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = {"results.jsonl", "flow.npz", "summary.csv", "summary.json", "run.json", "config.flags"}
 FIGURES = {"gradient_norms.png", "gradient_norms.svg"}
@@ -24,7 +26,7 @@ SMALL = ("--cells=elman(init=orthogonal)", "--lengths=4,6", "--units=5", "--batc
 def start(*flags: str, **how) -> subprocess.Popen:
     command = [sys.executable, "-m", "experiments.gradient_norms", *flags]
     # Nothing here measures numbers: compile quickly.
-    how.setdefault("env", {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"})
+    how.setdefault("env", {**os.environ, "XLA_FLAGS": quick.flags()})
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **how)
 
 
@@ -174,7 +176,14 @@ def test_a_seed_does_not_depend_on_the_others(tmp_path):
     rows = {}
     for seeds in ("0,3", "3,"):
         path = tmp_path / seeds
-        run(*alone, f"--seeds={seeds}", "--train_steps=30", f"--out={path}", env={**os.environ, "XLA_FLAGS": ""})
+        run(
+            *alone,
+            f"--seeds={seeds}",
+            "--lengths=6",
+            "--train_steps=30",
+            f"--out={path}",
+            env={**os.environ, "XLA_FLAGS": ""},
+        )
         rows[seeds] = [strict(line) for line in (path / "results.jsonl").read_text().splitlines()]
     for mine, theirs in zip(rows["3,"], [row for row in rows["0,3"] if row["seed"] == 3], strict=True):
         if not mine["trained_steps"]:
@@ -233,7 +242,7 @@ def test_without_matplotlib_the_run_succeeds_and_says_so(tmp_path):
     _, err = run(
         *SMALL,
         f"--out={tmp_path}/run",
-        env={**os.environ, "PYTHONPATH": path, "XLA_FLAGS": "--xla_backend_optimization_level=0"},
+        env={**os.environ, "PYTHONPATH": path, "XLA_FLAGS": quick.flags()},
     )
     assert "pip install 'rnnx[lab]'" in err
     assert {p.name for p in (tmp_path / "run").iterdir()} - {"source.diff"} == FILES

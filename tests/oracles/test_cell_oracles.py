@@ -3,8 +3,6 @@
 import functools
 
 import jax
-import jax.extend.core
-import jax.numpy as jnp
 import numpy as np
 import options
 import pytest
@@ -16,35 +14,47 @@ import rnnx
 from rnnx.cells import CELLS, spell
 
 D, N, T = 3, 4, 5
+KEY = jax.random.key(7)
 TOLERANCE = 1e-11  # of the largest entry: rounding of some thousand operations in float64
 
 
-def variants(name):
-    """The cell, and with each option of its equation moved from its default."""
-    yield CELLS[name](D, N)
+def others(name):
+    """The cell with each option of its equation moved from its default."""
     for option, values in options.of(CELLS[name], name).items():
-        if not options.draws(option):
+        if not options.draws(name, option):
             yield from (CELLS[name](D, N, **{option: value}) for value in values)
 
 
-def cases(others=()):
-    """Every cell, and with the marks `others` its variants."""
-    for name in CELLS:
-        for cell in variants(name):
-            yield pytest.param(name, cell, id=spell(cell), marks=() if cell == CELLS[name](D, N) else others)
+DEFAULTS = [pytest.param(name, CELLS[name](D, N), id=name) for name in CELLS]
+OPTIONS = [pytest.param(name, cell, id=spell(cell)) for name in CELLS for cell in others(name)]
+FULL = [pytest.param(*case.values, id=case.id, marks=pytest.mark.full) for case in OPTIONS]
+
+# --------------------------------------------------------------------------------------------- what is compared
 
 
 @functools.cache
-def subject(cell):
-    """(parameters with nothing zero, xs, a state that the cell reaches), in NumPy."""
+def drawn(cell):
+    """Parameters with nothing zero; those of the defaults where an option leaves the shapes as they are."""
+    told = jax.eval_shape(cell.init, KEY)
+    default = type(cell)(D, N)
+    if cell != default and told == jax.eval_shape(default.init, KEY):
+        return drawn(default)
     draws = np.random.default_rng(len(spell(cell)))
-    noise = functools.partial(jax.tree.map, lambda a: np.asarray(a) + 0.3 * draws.normal(size=a.shape))
-    params, xs = noise(cell.init(jax.random.key(7))), draws.normal(size=(T, D))
-    state = cell.initial_state(cell.prepare(params))
-    one = jax.jit(cell.step)
-    for x in draws.normal(size=(3, D)):
-        state, _ = one(cell.prepare(params), state, x)
-    return params, xs, jax.tree.map(np.asarray, state)
+    return jax.tree.map(lambda a: np.asarray(a) + 0.3 * draws.normal(size=a.shape), jax.jit(cell.init)(KEY))
+
+
+@functools.cache
+def subject(name, cell):
+    """(parameters, xs [T, D], states that the cell reaches, leaves [T, ...], the first of them its initial state)."""
+    params, draws = drawn(cell), np.random.default_rng(1)
+    states = [jax.device_get(jax.jit(lambda p: cell.initial_state(cell.prepare(p)))(params))]
+    for x in draws.normal(size=(T - 1, D)):
+        states.append(ORACLES[name](cell, params, states[-1], x)[0])
+    return params, draws.normal(size=(T, D)), jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+
+
+def at(tree, t):
+    return jax.tree.map(lambda a: a[t], tree)
 
 
 def rulers(tree):
@@ -73,13 +83,19 @@ def by_oracle(name, cell, params, xs, state):
     return out, jax.tree.unflatten(structure, gradient(objective, leaves))
 
 
-def by_rnnx(cell, params, xs, state):
-    def run(params, xs, state):
-        out, back = jax.vjp(lambda *a: rnnx.scan(cell, *a), params, xs, state)
+def with_gradients(run):
+    """(what `run` returns, its derivatives by the rulers)."""
+
+    def both(*arguments):
+        out, back = jax.vjp(run, *arguments)
         return out, back(rulers(jax.eval_shape(lambda: out)))
 
-    # Compiled without optimisation: what is checked here is the equations, and there are many.
-    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})(params, xs, state)
+    return both
+
+
+def compiled(run):
+    """Without optimisation: what is checked here is the equations, and there are many."""
+    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def close(got, want):
@@ -89,11 +105,30 @@ def close(got, want):
         np.testing.assert_allclose(a, b, rtol=0, atol=TOLERANCE * scale)
 
 
-@pytest.mark.parametrize("name, cell", list(cases()))
+@pytest.mark.parametrize("name, cell", DEFAULTS + FULL)
 def test_cell(name, cell):
-    params, xs, state = subject(cell)
-    close(by_rnnx(cell, params, xs, state), by_oracle(name, cell, params, xs, state))
+    """Through time."""
+    params, xs, states = subject(name, cell)
+    arguments = params, xs, at(states, -1)
+    got = compiled(with_gradients(functools.partial(rnnx.scan, cell)))(*arguments)
+    close(got, by_oracle(name, cell, *arguments))
 
+
+@pytest.mark.parametrize("name, cell", OPTIONS)
+def test_option(name, cell):
+    """One step from each of T states: what is composed through time is the default's business."""
+
+    def one(params, xs, state):
+        new, y = cell.step(cell.prepare(params), state, xs[0])
+        return new, y[None]
+
+    params, xs, states = subject(name, cell)
+    got = jax.device_get(compiled(jax.vmap(with_gradients(one), (None, 0, 0)))(params, xs[:, None], states))
+    for t in range(T):
+        close(at(got, t), by_oracle(name, cell, params, xs[t : t + 1], at(states, t)))
+
+
+# ------------------------------------------------------------------------------------------------- the controls
 
 # Operations whose size cancels by design: (cell, primitive). The oracle's source says why.
 CANCEL = {
@@ -111,24 +146,53 @@ CANCEL = {
 }
 
 
-@pytest.mark.parametrize("name, cell", list(cases(others=pytest.mark.full)))
+@pytest.mark.parametrize("name, cell", DEFAULTS + FULL)
 def test_a_changed_equation_is_caught(name, cell):
-    """Control: whichever operation of the step is 1 % off, one step differs from the oracle."""
-    params, xs, state = subject(cell)
+    """Whichever operation of the step is 1 % off, it differs from the oracle in one of T states."""
+    params, xs, states = subject(name, cell)
 
     def one(params, state, x):
         return cell.step(cell.prepare(params), state, x)
 
-    arguments = [jnp.asarray(a) for a in jax.tree.leaves((params, state, xs[0]))]
-    traced = jax.make_jaxpr(one)(params, state, xs[0])
-    want = jax.tree.leaves(ORACLES[name](cell, params, state, xs[0]))
+    traced = jax.make_jaxpr(jax.vmap(one, (None, 0, 0)))(params, states, xs)
+    names = operations(traced)
+    changed = compiled(jax.vmap(functools.partial(spoiled, traced), (0, None)))
+    got = jax.device_get(changed(1 + 0.01 * np.eye(len(names)), jax.tree.leaves((params, states, xs))))
+    told = [jax.tree.leaves(ORACLES[name](cell, params, at(states, t), xs[t])) for t in range(T)]
+    want = [np.stack(leaves) for leaves in zip(*told, strict=True)]
     missed = set()
-    for k in range(operations(traced)):
-        got, operation = spoiled(traced, arguments, k)
-        worst = max(float(np.max(np.abs(np.asarray(a) - b), initial=0)) for a, b in zip(got, want, strict=True))
+    for k, operation in enumerate(names):
+        worst = max(float(np.max(np.abs(a[k] - b), initial=0)) for a, b in zip(got, want, strict=True))
         if not worst > 100 * TOLERANCE:
             missed.add((name, operation))
     assert missed <= CANCEL, f"operations that no comparison sees: {missed - CANCEL}"
+
+
+def program(cell):
+    """The shapes of the parameters, and the traced step and start with their constants, as text."""
+
+    def told(function, *arguments):
+        closed = jax.make_jaxpr(function)(*arguments)
+        return str(closed), [np.asarray(c).tobytes() for c in closed.consts]
+
+    params = jax.eval_shape(cell.init, KEY)
+    state = jax.eval_shape(lambda p: cell.initial_state(cell.prepare(p)), params)
+    start = told(lambda p: cell.initial_state(cell.prepare(p)), params)
+    return params, start, told(lambda p, s, x: cell.step(cell.prepare(p), s, x), params, state, np.ones(D))
+
+
+def test_what_only_draws_leaves_the_program_as_it_is():
+    for name, drawing in options.DRAWN.items():
+        for option in drawing:
+            for value in options.OF[name][option]:
+                assert program(CELLS[name](D, N, **{option: value})) == program(CELLS[name](D, N)), (name, option)
+
+
+def test_what_changes_the_program_does():
+    """Control for the test above, and against comparisons that compare nothing new."""
+    for case in OPTIONS:
+        name, cell = case.values
+        assert program(cell) != program(CELLS[name](D, N)), case.id
 
 
 def test_every_cell_has_an_oracle():
