@@ -34,11 +34,13 @@ def test_rnnx_brings_no_heavy_library():
 
 
 def test_rnnx_costs_little_beside_jax():
-    """At most half as much again; interleaved, best of five, so that a busy machine slows both."""
+    """At most half as much again; interleaved, best of up to five, so that a busy machine slows both."""
     best = {"jax": float("inf"), "rnnx": float("inf")}
     for _ in range(5):
         for module in best:
             start = time.perf_counter()
             run(f"import {module}")
             best[module] = min(best[module], time.perf_counter() - start)
-    assert best["rnnx"] < 1.5 * best["jax"], best
+        if best["rnnx"] < 1.5 * best["jax"]:
+            return
+    raise AssertionError(best)

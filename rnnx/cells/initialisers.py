@@ -104,6 +104,11 @@ def lecun_normal(key: Array, shape: Shape, dtype) -> Array:
     return truncated_normal(key, shape, dtype, math.sqrt(1 / shape[0]))
 
 
+def he_normal(key: Array, shape: Shape, dtype) -> Array:
+    """N(0, 2 / M)."""
+    return normal(key, shape, dtype, math.sqrt(2 / shape[0]))
+
+
 def lecun_uniform(key: Array, shape: Shape, dtype) -> Array:
     """U(-a, a) of variance 1 / M."""
     return uniform(key, shape, dtype, math.sqrt(3 / shape[0]))
@@ -118,6 +123,13 @@ def uniform_units_twice(key: Array, shape: Shape, dtype) -> Array:
     """The sum of two draws of `uniform_units`: torch's two biases as one."""
     one, other = jax.random.split(key)
     return uniform_units(one, shape, dtype) + uniform_units(other, shape, dtype)
+
+
+def uniform_units_torch_gru(key: Array, shape: Shape, dtype) -> Array:
+    """`uniform_units_twice`, but once for the last gate, n: its two biases stay apart, as b and c."""
+    one, other = jax.random.split(key)
+    more = uniform_units(other, shape, dtype)
+    return uniform_units(one, shape, dtype) + more.at[:, -1].set(0)
 
 
 # ----------------------------------------------------------------------------------------------- whole matrices
@@ -193,8 +205,10 @@ INITIALISERS: dict[str, Callable] = {
     "glorot_normal": glorot_normal,
     "lecun_normal": lecun_normal,  # LeCun et al. 1998, Efficient BackProp, section 4.6
     "lecun_uniform": lecun_uniform,
+    "he_normal": he_normal,  # He et al. 2015, arXiv:1502.01852, eq. 10
     "uniform_units": uniform_units,
     "uniform_units_twice": uniform_units_twice,
+    "uniform_units_torch_gru": uniform_units_torch_gru,
     "orthogonal": orthogonal,  # Saxe, McClelland & Ganguli 2014, arXiv:1312.6120
     "orthogonal_fused": orthogonal_fused,
     "identity": identity,  # Le, Jaitly & Hinton 2015, arXiv:1504.00941

@@ -6,6 +6,7 @@ first leaf of the state.
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +94,24 @@ def outputs(cell: Any) -> int:
     return cell.units
 
 
-# ---------------------------------------------------------------------------------------------- initial weights
+# ----------------------------------------------------------------------------------------------------- functions
+
+
+def softplus(a: Array) -> Array:
+    """log(1 + exp(a)). Beyond `top` that is a, to rounding, and the exponential would overflow."""
+    top = -math.log(float(jnp.finfo(a.dtype).eps))
+    return jnp.where(a > top, a, jnp.log1p(jnp.exp(jnp.minimum(a, top))))
+
+
+def log_sigmoid(a: Array) -> Array:
+    """log(1 / (1 + exp(-a))), which never overflows."""
+    return -softplus(-a)
+
+
+LOG_FORGET = {"sigmoid": log_sigmoid, "exponential": lambda a: a}  # the logarithm of xLSTM's forget gates
+
+
+# ----------------------------------------------------------------------------------- fields and initial weights
 
 
 def check(cell: Any) -> None:
@@ -102,6 +120,13 @@ def check(cell: Any) -> None:
         if field.name.endswith("_init"):
             rules = MEMORIES if field.name == "forget_init" else None
             initialisers.parse(f"{type(cell).__name__}.{field.name}", getattr(cell, field.name), rules)
+
+
+def check_heads(cell: Any) -> None:
+    """`heads` must divide `units`."""
+    if cell.heads < 1 or cell.units % cell.heads:
+        name = type(cell).__name__
+        raise ValueError(f"{name}.heads got {cell.heads} for {cell.units} units; write a number that divides them")
 
 
 def gates(

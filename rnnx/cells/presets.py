@@ -33,14 +33,13 @@ _KERAS: dict[str, Option] = {"input_init": "glorot_uniform_fused", "recurrent_in
 _FLAX: dict[str, Option] = {"input_init": "lecun_normal", "recurrent_init": "orthogonal"}
 _NNX = _FLAX | {"recurrent_init": "orthogonal_fused"}
 
-# library: {cell: its options}. A cell has the name of its FUNCTION in rnnx, as in rnnx.interop.weights. One thing
-# cannot be told: torch's two biases of n are not summed, so the bias b of n is one draw there, and here two.
+# library: {cell: its options}. A cell has the name of its FUNCTION in rnnx, as in rnnx.interop.weights.
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Option]]] = {
     "torch": {
         "elman": _TORCH,
         "lstm": _TORCH | {"forget_bias": 0.0},
         "lstm_projected": _TORCH | {"forget_bias": 0.0, "projection_init": lambda d, n: f"uniform:{n**-0.5:.6g}"},
-        "gru": _TORCH | {"c_init": "uniform_units"},
+        "gru": _TORCH | {"bias_init": "uniform_units_torch_gru", "c_init": "uniform_units"},
     },
     "keras": {"elman": _KERAS, "lstm": _KERAS | {"forget_bias": 1.0}, "gru": _KERAS, "gru_before": _KERAS},
     "linen": {

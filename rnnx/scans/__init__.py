@@ -10,6 +10,7 @@ from rnnx.scans.generate import generate
 from rnnx.scans.methods import METHODS, explain
 from rnnx.scans.newton import Newton, Report
 from rnnx.scans.sequential import Sequential
+from rnnx.scans.sharded import sharded
 
 __all__ = [
     "METHODS",
@@ -25,4 +26,5 @@ __all__ = [
     "generate",
     "report",
     "scan",
+    "sharded",
 ]

@@ -12,6 +12,7 @@ from jax import Array
 
 from rnnx.kernels import affine
 from rnnx.kernels.affine_tree import near_divisor, tree
+from rnnx.scans.deferred import kept
 from rnnx.types import powers
 
 
@@ -28,6 +29,8 @@ class Associative:
     None chooses by platform. On a CPU: step after step, in blocks that stay in the cache. Elsewhere: chunks of 16, no
     blocks. Derivatives of every order work, and are as parallel. A product of many A overflows where A grows
     (a dense A of spectral radius above 1): NaN then, where the loop, from a state of exactly 0, gives 0.
+
+    Source: Blelloch 1990 (CMU-CS-90-190), section 1.4; Martin & Cundy 2018 (arXiv:1709.04057).
     """
 
     chunk: int | None = None
@@ -44,13 +47,19 @@ class Associative:
         """Why this method cannot take `cell`: its new state is not affine in the old one."""
         if "affine" in powers(cell):
             return None
-        return f"{type(cell).__name__} is not affine in its state; take method='sequential' or 'newton'"
+        return f"{type(cell).__name__} is not affine; take method='sequential' or 'newton'"
 
-    def chosen(self, cell: Any, steps: int, platform: str) -> "Associative":
+    def chosen(self, platform: str) -> "Associative":
         """The same with every field told."""
         cpu = platform == "cpu"
         told = {"chunk": 1 if cpu else 16, "block": 16 if cpu else 0, "unroll": 16 if cpu else 4}
         return dataclasses.replace(self, **{name: value for name, value in told.items() if getattr(self, name) is None})
+
+    def way(self) -> Callable[..., Any]:
+        """How the recurrence is run, with every field told."""
+        if self.chunk == 1:
+            return partial(affine.loop, unroll=self.unroll)
+        return partial(tree, chunk=self.chunk, unroll=self.unroll)
 
     def run(
         self,
@@ -66,9 +75,9 @@ class Associative:
     ) -> tuple[Any, Any]:
         """(final state, what `keep` kept), as `Sequential.run` gives them."""
         steps = jax.tree.leaves(xs)[0].shape[0]
-        self = self.chosen(cell, steps, jax.default_backend())
-        whole = partial(_visit, self, cell, weights, reverse, keep)
-        size = near_divisor(steps, self.block) if self.block else steps
+        method = self.chosen(jax.default_backend())
+        whole = partial(_visit, method, cell, weights, reverse, keep)
+        size = near_divisor(steps, method.block) if method.block else steps
         blocks, rest = divmod(steps, size) if size else (0, 0)
         if blocks < 2:
             return whole(state, (xs, starts, valid))
@@ -80,44 +89,33 @@ class Associative:
         ]
         many, few = parts[::-1] if reverse else parts
         many = jax.tree.map(lambda x: x.reshape(blocks, size, *x.shape[1:]), many)
-        state, kept = jax.lax.scan(jax.checkpoint(whole, prevent_cse=False), state, many, reverse=reverse)
-        kept = jax.tree.map(lambda x: x.reshape(blocks * size, *x.shape[2:]), kept)
+        state, told = jax.lax.scan(jax.checkpoint(whole, prevent_cse=False), state, many, reverse=reverse)
+        told = jax.tree.map(lambda x: x.reshape(blocks * size, *x.shape[2:]), told)
         if not rest:
-            return state, kept
+            return state, told
         state, end = whole(state, few)
-        order = (end, kept) if reverse else (kept, end)
+        order = (end, told) if reverse else (told, end)
         return state, jax.tree.map(lambda *some: jnp.concatenate(some), *order)
 
 
-def _visit(method, cell, weights, reverse, keep, state, inputs):
+def _visit(method: Associative, cell: Any, weights: Any, reverse: bool, keep: Any, state: Any, inputs: Any) -> Any:
     """Some steps in a row: (state after them, what is kept)."""
     xs, starts, valid = inputs
-    moves = (
-        depends(lambda x: cell.coefficients(weights, x)[0], jax.tree.map(lambda x: x[0], xs))
-        if jax.tree.leaves(xs)[0].shape[0]
-        else True
-    )
-    a, b = jax.vmap(partial(cell.coefficients, weights), out_axes=(0 if moves else None, 0))(xs)
-    b = _only(valid, b)
+    a, b = coefficients(cell, weights, xs, valid)
     fresh = None if starts is None else cell.initial_state(weights)
-    way = partial(affine.loop, unroll=method.unroll)
-    if method.chunk > 1:
-        way = partial(tree, chunk=method.chunk, unroll=method.unroll)
-    hs = affine.recurrence(cell.kind, a, b, state, fresh=fresh, starts=starts, valid=valid, reverse=reverse, way=way)
-    if hs_count(hs):
+    how = {"fresh": fresh, "starts": starts, "valid": valid, "reverse": reverse, "way": method.way()}
+    hs = affine.recurrence(cell.kind, a, b, state, **how)
+    if jax.tree.leaves(xs)[0].shape[0]:
         state = jax.tree.map(lambda h: h[0 if reverse else -1], hs)
-    return state, _only(valid, jax.vmap(lambda s, x: keep(s, cell.readout(weights, s, x)))(hs, xs))
+    return state, kept(cell, weights, xs, hs, valid, keep)
 
 
-def hs_count(hs):
-    return jax.tree.leaves(hs)[0].shape[0]
-
-
-def _only(valid: Array | None, values: Any) -> Any:
-    """Zeros where a step is not valid."""
-    if valid is None:
-        return values
-    return jax.vmap(lambda flag, value: affine.where(flag, value, affine.zeros(value)))(valid, values)
+def coefficients(cell: Any, weights: Any, xs: Any, valid: Array | None) -> tuple[Any, Any]:
+    """(A, b) of all steps, leaves [T, ...]; A [...] where it is the same at every step. b is 0 where not valid."""
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), xs)
+    moves = depends(lambda x: cell.coefficients(weights, x)[0], one)
+    a, b = jax.vmap(partial(cell.coefficients, weights), out_axes=(0 if moves else None, 0))(xs)
+    return a, b if valid is None else jax.vmap(affine.where)(valid, b, affine.zeros(b))
 
 
 def depends(function: Callable[[Any], Any], x: Any) -> bool:

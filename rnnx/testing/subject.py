@@ -30,12 +30,16 @@ class Subject:
     compiler: tuple[tuple[str, Any], ...] = ()  # options of XLA's: less optimisation compiles twice as fast
 
     @functools.cached_property
-    def params(self) -> Any:
-        return self.jit(self.cell.init)(jax.random.key(self.seed))
+    def _made(self) -> tuple[Any, Any, Any]:
+        return _making(self.cell, self.compiler)(jax.random.key(self.seed))
 
-    @functools.cached_property
+    @property
+    def params(self) -> Any:
+        return self._made[0]
+
+    @property
     def weights(self) -> Any:
-        return self.jit(self.cell.prepare)(self.params)
+        return self._made[1]
 
     @functools.cached_property
     def dtype(self) -> Any:
@@ -59,8 +63,7 @@ class Subject:
     @functools.cached_property
     def fresh(self) -> Any:
         """`initial_state`, once for each case."""
-        initial = self.jit(self.cell.initial_state)(self.weights)
-        return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (CASES, *leaf.shape)), initial)
+        return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (CASES, *leaf.shape)), self._made[2])
 
     @functools.cached_property
     def states(self) -> Any:
@@ -97,30 +100,49 @@ class Subject:
 
         return {reverse: self.jit(_with_gradient(batched(reverse))) for reverse in (False, True)}
 
-    @functools.cached_property
+    @property
     def written(self) -> Callable[..., Any]:
         """What `run` and `gradient` must return, from the rules alone; the direction is data too."""
+        return _writing(self.cell, self.dress, self.compiler)
 
-        def one(params, xs, state, resets, length, reverse):
-            weights = self.cell.prepare(params)
-            fresh = self.cell.initial_state(weights)
 
-            def visit(carry, i):
-                state, ys = carry
-                t = jnp.where(reverse, STEPS - 1 - i, i)
-                boundary = jnp.where(reverse, t + 1, t)  # the reset that stands before this visit
-                starts = (boundary < length) & resets[jnp.minimum(boundary, STEPS - 1)]
-                state = jax.tree.map(lambda a, b: jnp.where(starts, a, b), fresh, state)
-                real = t < length
-                x = self.dress(jnp.where(real, xs[t], jnp.zeros_like(xs[t])))
-                new, y = self.cell.step(weights, state, x)
-                state = jax.tree.map(lambda a, b: jnp.where(real, a, b), new, state)
-                return (state, ys.at[t].set(jnp.where(real, y, jnp.zeros_like(y)))), None
+# Compiled once for all methods of a cell.
 
-            nothing = jnp.zeros((STEPS, self.cell.outputs), self.dtype)
-            return jax.lax.scan(visit, (state, nothing), jnp.arange(STEPS))[0]
 
-        return self.jit(_with_gradient(jax.vmap(one, (None, 0, 0, 0, 0, None))))
+@functools.cache
+def _making(cell: Any, compiler: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    """key -> (params, weights, initial state)"""
+
+    def made(key):
+        params = cell.init(key)
+        weights = cell.prepare(params)
+        return params, weights, cell.initial_state(weights)
+
+    return jax.jit(made, compiler_options=dict(compiler) or None)
+
+
+@functools.cache
+def _writing(cell: Any, dress: Callable[[Any], Any], compiler: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    def one(params, xs, state, resets, length, reverse):
+        weights = cell.prepare(params)
+        fresh = cell.initial_state(weights)
+
+        def visit(carry, i):
+            state, ys = carry
+            t = jnp.where(reverse, STEPS - 1 - i, i)
+            boundary = jnp.where(reverse, t + 1, t)  # the reset that stands before this visit
+            starts = (boundary < length) & resets[jnp.minimum(boundary, STEPS - 1)]
+            state = jax.tree.map(lambda a, b: jnp.where(starts, a, b), fresh, state)
+            real = t < length
+            x = dress(jnp.where(real, xs[t], jnp.zeros_like(xs[t])))
+            new, y = cell.step(weights, state, x)
+            state = jax.tree.map(lambda a, b: jnp.where(real, a, b), new, state)
+            return (state, ys.at[t].set(jnp.where(real, y, jnp.zeros_like(y)))), None
+
+        nothing = jnp.zeros((STEPS, cell.outputs), xs.dtype)
+        return jax.lax.scan(visit, (state, nothing), jnp.arange(STEPS))[0]
+
+    return jax.jit(_with_gradient(jax.vmap(one, (None, 0, 0, 0, 0, None))), compiler_options=dict(compiler) or None)
 
 
 def _with_gradient(run: Callable[..., Any]) -> Callable[..., Any]:

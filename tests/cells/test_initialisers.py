@@ -16,9 +16,17 @@ TALL, WIDE, SQUARE = (96, 4, 32), (32, 4, 96), (64, 4, 64)  # [M, G, N]
 SHAPES = pytest.mark.parametrize("shape", [TALL, WIDE], ids=["tall", "wide"])
 
 
+_draw = jax.jit(draw, static_argnums=(0, 2, 3))
+
+
 @functools.cache
 def drawn(name, shape, seed=0, dtype=jnp.float64):
-    return np.asarray(draw(name, jax.random.key(seed), shape, dtype))
+    return np.asarray(_draw(name, jax.random.key(seed), shape, dtype))
+
+
+def made(cell, seed=0):
+    """Its parameters, in NumPy."""
+    return jax.device_get(jax.jit(cell.init)(jax.random.key(seed)))
 
 
 def gates(matrix):
@@ -65,9 +73,10 @@ def test_uniform(name, shape):
 
 
 @SHAPES
-@pytest.mark.parametrize("name", ["normal:0.02", "glorot_normal"])
+@pytest.mark.parametrize("name", ["normal:0.02", "glorot_normal", "he_normal"])
 def test_normal(name, shape):
-    spread = 0.02 if name.startswith("normal") else np.sqrt(2 / (shape[0] + shape[2]))
+    inputs, _, units = shape
+    spread = {"glorot_normal": np.sqrt(2 / (inputs + units)), "he_normal": np.sqrt(2 / inputs)}.get(name, 0.02)
     for gate in gates(drawn(name, shape)):
         moments(gate, spread, 3)
         assert 3 * spread < np.abs(gate).max() < 6 * spread  # not cut
@@ -89,6 +98,9 @@ def test_torchs_two_biases_have_twice_the_variance_of_one():
     assert 1.9 * bound < np.abs(two).max() <= 2 * bound
     moments(two, np.sqrt(2 / 3) * bound, 2.4)
     assert two.var() / one.var() == pytest.approx(2, rel=0.05)
+    gru = drawn("uniform_units_torch_gru", (1, 3, 4096))
+    moments(gru[:, :2], np.sqrt(2 / 3) * bound, 2.4)
+    moments(gru[:, 2], np.sqrt(1 / 3) * bound, 9 / 5)
 
 
 def test_zeros():
@@ -155,7 +167,7 @@ def test_sparse_draws_a_unit_normal():
 def test_sparse_has_its_radius(units, dtype):
     """Below vmap, as the seeds of a study are drawn; NumPy's eigenvalues are the judge."""
     keys = jax.random.split(jax.random.key(units), 3)
-    matrices = jax.vmap(lambda key: draw("sparse:0.95", key, (units, 2, units), dtype))(keys)
+    matrices = jax.jit(jax.vmap(lambda key: draw("sparse:0.95", key, (units, 2, units), dtype)))(keys)
     assert matrices.dtype == dtype
     for matrix in np.asarray(matrices):
         np.testing.assert_allclose(radii(matrix), 0.95, rtol=1e-6 if dtype == jnp.float32 else 1e-13)
@@ -181,7 +193,8 @@ def test_spectral_radius_of_odd_matrices(matrix, radius):
 # ----------------------------------------------------------------------------------------------------- every rule
 
 RULES = [f"{name}:{NUMBERED[name]}" if name in NUMBERED else name for name in INITIALISERS]
-TRIED = [*BOUNDS, "normal", "glorot_normal", "truncated_normal", "lecun_normal", "uniform_units_twice", "zeros"]
+TRIED = [*BOUNDS, "normal", "glorot_normal", "he_normal", "truncated_normal", "lecun_normal", "zeros"]
+TRIED += ["uniform_units_twice", "uniform_units_torch_gru"]
 TRIED += ["orthogonal", "orthogonal_fused", "identity", "sparse"]
 
 
@@ -208,12 +221,12 @@ def test_gates_and_keys_differ(name):
 
 
 def test_the_two_matrices_are_drawn_apart():
-    params = Elman(5, 5).init(jax.random.key(0))
+    params = made(Elman(5, 5))
     assert np.all(np.asarray(params.w_x) != np.asarray(params.w_h))
 
 
 def test_options_reach_their_own_matrix():
-    params = GRU(4, 4, recurrent_init="identity", input_init="orthogonal").init(jax.random.key(0))
+    params = made(GRU(4, 4, recurrent_init="identity", input_init="orthogonal"))
     for g in range(3):
         np.testing.assert_array_equal(params.w_h[:, g], np.eye(4))
         np.testing.assert_allclose(params.w_x[:, g] @ params.w_x[:, g].T, np.eye(4), atol=1e-12)
@@ -222,7 +235,7 @@ def test_options_reach_their_own_matrix():
 
 @pytest.mark.parametrize("bias", [1.0, -2.0])
 def test_forget_bias_stands_in_row_one_alone(bias):
-    b = LSTM(3, 4, forget_bias=bias).init(jax.random.key(0)).b
+    b = made(LSTM(3, 4, forget_bias=bias)).b
     np.testing.assert_array_equal(b, np.outer([0, bias, 0, 0], np.ones(4)))
 
 
@@ -241,14 +254,14 @@ def even(values, low, high):
 @pytest.mark.parametrize("longest", [10, 784])
 def test_chrono(longest):
     """A unit keeps its state for 1 / (1 - sigmoid(b)) = exp(b) + 1 steps."""
-    b = LSTM(2, 2000, forget_init=f"chrono:{longest}").init(jax.random.key(3)).b
+    b = made(LSTM(2, 2000, forget_init=f"chrono:{longest}"), 3).b
     even(np.exp(np.asarray(b[1])) + 1, 2, longest)
     np.testing.assert_array_equal(b[0], -b[1])
     assert not np.any(b[2:])
 
 
 def test_the_shortest_chrono():
-    np.testing.assert_array_equal(LSTM(2, 3, forget_init="chrono:2").init(jax.random.key(0)).b, np.zeros((4, 3)))
+    np.testing.assert_array_equal(made(LSTM(2, 3, forget_init="chrono:2")).b, np.zeros((4, 3)))
 
 
 @pytest.mark.parametrize("units", [3, 2000])
@@ -259,7 +272,7 @@ def test_uniform_gate(units):
 
 @pytest.mark.parametrize("units", [1, 2])
 def test_uniform_gate_of_few_units_is_half_open(units):
-    b = LSTM(3, units, forget_init="uniform_gate").init(jax.random.key(0)).b
+    b = made(LSTM(3, units, forget_init="uniform_gate")).b
     np.testing.assert_allclose(b, 0, atol=1e-15)
 
 
@@ -269,7 +282,7 @@ def test_a_memory_replaces_the_row_that_keeps_and_nothing_else():
         {"bias_init": "uniform_units"} | more for more in ({"forget_bias": 0.0}, {"forget_init": "chrono:9"})
     )
     for cell, keeps, takes in ((LSTM, 1, 0), (GRUBefore, 1, None)):
-        a, b = (cell(3, 5, **options).init(jax.random.key(4)) for options in (plain, kept))
+        a, b = (made(cell(3, 5, **options), 4) for options in (plain, kept))
         changed = {keeps} if takes is None else {keeps, takes}
         for g in range(len(a.b)):
             assert np.any(a.b[g] != b.b[g]) == (g in changed)
@@ -329,7 +342,7 @@ def test_refused_memory(rule, says):
 
 def test_a_radius_needs_a_square():
     with pytest.raises(ValueError, match="got a matrix of 3 by 4, and only a square one .* write sparse without"):
-        Elman(3, 4, input_init="sparse:1.1").init(jax.random.key(0))
+        made(Elman(3, 4, input_init="sparse:1.1"))
 
 
 @pytest.mark.parametrize(
@@ -361,7 +374,7 @@ def test_flags(flag):
     assert cell == FLAGS[flag]
     (again,) = parse_flag(spell(cell))
     assert build(again.name, again.options, 20, 20) == cell
-    params = cell.init(jax.random.key(0))
+    params = made(cell)
     if "sparse" in flag:
         np.testing.assert_allclose(radii(np.asarray(params.w_h)), 1.1, rtol=1e-12)
         moments(np.asarray(params.w_x), 0.001, 3)

@@ -15,6 +15,7 @@ from rnnx.cells import CELLS, Readout
 from rnnx.types import Example, cell
 
 T, B, D, N = 5, 3, 2, 3
+RTOL = 1e-10
 QUICK = {"xla_backend_optimization_level": "0"}  # compiles in a fifth of the time
 flow = jax.jit(diagnostics.flow, static_argnames=("cell", "loss"), compiler_options=QUICK)
 
@@ -69,7 +70,7 @@ def curve(gradients: list, lengths: tuple) -> tuple[list, list]:
 
 def assert_curve(got: Any, gradients: list, lengths: tuple) -> None:
     for points, expected in zip(got, curve(gradients, lengths), strict=True):
-        np.testing.assert_allclose(10**points, expected, rtol=1e-10)
+        np.testing.assert_allclose(10**points, expected, rtol=RTOL)
 
 
 def assert_flow(net, params, batch, loss, lengths=(T,) * B, states=None):
@@ -88,8 +89,8 @@ def assert_flow(net, params, batch, loss, lengths=(T,) * B, states=None):
     average = mean(by_params)
     assert jax.tree.structure(got.params) == jax.tree.structure(average)
     blocks = [norm(leaf) for leaf in jax.tree.leaves(average)]
-    np.testing.assert_allclose([10**block for block in jax.tree.leaves(got.params)], blocks, rtol=1e-10)
-    np.testing.assert_allclose(10**got.params_total, norm(average), rtol=1e-10)
+    np.testing.assert_allclose([10**block for block in jax.tree.leaves(got.params)], blocks, rtol=RTOL)
+    np.testing.assert_allclose(10**got.params_total, norm(average), rtol=RTOL)
     return got
 
 
@@ -127,8 +128,10 @@ def test_every_field_equals_the_written_out_gradient(name, last):
     if last and name == "fastweights":  # its state is a plain sum: what is lost at the end has one gradient at all lags
         assert np.ptp(got.state.mean) < 1e-12
         return
-    shifted = jnp.roll(10**got.state.mean, 1)  # the control: a curve off by one lag is another curve
-    assert not np.allclose(shifted, 10**got.state.mean, rtol=1e-2)
+    # The control: a curve off by one lag is another curve, to what `assert_curve` forgives. A percent would ask too
+    # much of the antisymmetric cells: theirs is to keep the gradient, and it moves by half of one in five steps.
+    shifted = jnp.roll(10**got.state.mean, 1)
+    assert not np.allclose(shifted, 10**got.state.mean, rtol=1000 * RTOL, atol=0)
 
 
 @each

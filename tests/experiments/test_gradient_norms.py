@@ -176,14 +176,8 @@ def test_a_seed_does_not_depend_on_the_others(tmp_path):
     rows = {}
     for seeds in ("0,3", "3,"):
         path = tmp_path / seeds
-        run(
-            *alone,
-            f"--seeds={seeds}",
-            "--lengths=6",
-            "--train_steps=30",
-            f"--out={path}",
-            env={**os.environ, "XLA_FLAGS": ""},
-        )
+        flags = (*alone, f"--seeds={seeds}", "--lengths=6", "--train_steps=30", f"--out={path}")
+        run(*flags, env={**os.environ, "XLA_FLAGS": ""})
         rows[seeds] = [strict(line) for line in (path / "results.jsonl").read_text().splitlines()]
     for mine, theirs in zip(rows["3,"], [row for row in rows["0,3"] if row["seed"] == 3], strict=True):
         if not mine["trained_steps"]:

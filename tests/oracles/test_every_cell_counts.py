@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import importlib.util
 import inspect
 import pathlib
@@ -17,10 +18,11 @@ TESTS = pathlib.Path(__file__).parents[1]
 PARAGRAPHS = ("Initial values: ", "Elsewhere: ", "Source: ", "Cost: ")
 
 
+@functools.cache
 def claims():
     """The names of all tests of claims."""
-    for path in (TESTS / "claims").glob("test_*.py"):
-        yield from (node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef))
+    trees = [ast.parse(path.read_text()) for path in (TESTS / "claims").glob("test_*.py")]
+    return [node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
 def longest_name(test):

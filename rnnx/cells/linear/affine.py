@@ -98,8 +98,3 @@ def discretise(rule: str, pole: Pair, dt: Array) -> tuple[Pair, Pair]:
     else:
         a, g = (1 + z / 2) / (1 - z / 2), 1 / (1 - z / 2)
     return (a.real, a.imag), (dt * g.real, dt * g.imag)
-
-
-def draw_log_steps(cell: Any, key: Array, count: int, dtype: Any) -> Array:
-    """log dt, dt log-uniform in [dt_min, dt_max]    [count]"""
-    return jax.random.uniform(key, (count,), dtype, math.log(cell.dt_min), math.log(cell.dt_max))

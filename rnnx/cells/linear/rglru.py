@@ -9,7 +9,7 @@ from jax.nn import sigmoid
 
 from rnnx.cells import initialisers, parts
 from rnnx.cells.linear import affine
-from rnnx.cells.linear.s6 import softplus
+from rnnx.cells.parts import softplus
 from rnnx.types import cell
 
 

@@ -10,7 +10,7 @@ from jax import Array
 from rnnx.cells import initialisers, parts
 from rnnx.cells.linear import affine
 from rnnx.cells.linear.affine import Pair
-from rnnx.cells.linear.s6 import check_steps
+from rnnx.cells.timesteps import check_steps, draw_log_steps
 from rnnx.types import Timed, apply, cell, one_of
 
 # How the real part of a pole is kept below 0: the map, and the parameter that gives 1/2 times a number.
@@ -124,7 +124,7 @@ class S4D:
             b_im=jnp.zeros((n, s), dtype),
             c_re=c[:, 0],
             c_im=c[:, 1],
-            log_dt=affine.draw_log_steps(self, key_dt, n, dtype),
+            log_dt=draw_log_steps(self, key_dt, n, dtype),
             d=jax.random.normal(key_d, (n,), dtype),
         )
 

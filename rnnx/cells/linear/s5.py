@@ -11,7 +11,7 @@ from jax import Array
 from rnnx.cells import initialisers, parts
 from rnnx.cells.linear import affine
 from rnnx.cells.linear.affine import Pair
-from rnnx.cells.linear.s6 import check_steps
+from rnnx.cells.timesteps import check_steps, draw_log_steps
 from rnnx.types import Timed, apply, cell, one_of
 
 LEAST_DECAY = 1e-4  # of a clipped pole
@@ -124,7 +124,7 @@ class S5:
         return Params(
             lam_re=jnp.asarray(np.real(lam), dtype),
             lam_im=jnp.asarray(np.imag(lam), dtype),
-            log_dt=affine.draw_log_steps(self, key_dt, len(lam), dtype),
+            log_dt=draw_log_steps(self, key_dt, len(lam), dtype),
             b_re=b @ v_re,
             b_im=-b @ v_im,
             c_re=v_re.T @ c[:, 0] - v_im.T @ c[:, 1],

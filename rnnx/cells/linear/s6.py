@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.cells import initialisers, parts
+from rnnx.cells.parts import softplus
+from rnnx.cells.timesteps import check_steps, draw_steps
 from rnnx.types import cell, one_of
-
-FLOOR = 1e-4  # of the time steps drawn
 
 
 class Params(NamedTuple):
@@ -147,26 +147,3 @@ class S6:
         if self.discretisation == "euler":
             return jnp.exp(z), (dt * channels)[:, None] * b[None]
         return jnp.exp(z), jnp.expm1(z) / weights.a * (channels[:, None] * b[None])
-
-
-# ------------------------------------------------------------------------------------------------- time steps
-
-
-def softplus(a: Array) -> Array:
-    """log(1 + exp(a)). Beyond `top` that is a, to rounding, and the exponential would overflow."""
-    top = -math.log(float(jnp.finfo(a.dtype).eps))
-    return jnp.where(a > top, a, jnp.log1p(jnp.exp(jnp.minimum(a, top))))
-
-
-def check_steps(cell) -> None:
-    """0 < dt_min <= dt_max."""
-    if not 0 < cell.dt_min <= cell.dt_max:
-        name = type(cell).__name__
-        raise ValueError(f"{name}.dt_min got {cell.dt_min}; write a number above 0 and at most dt_max={cell.dt_max}")
-
-
-def draw_steps(cell, key: Array, count: int, dtype) -> Array:
-    """Biases b with softplus(b) log-uniform in [dt_min, dt_max], at least 1e-4."""
-    low, high = math.log(cell.dt_min), math.log(cell.dt_max)
-    dt = jnp.maximum(jnp.exp(jax.random.uniform(key, (count,), dtype, low, high)), FLOOR)
-    return dt + jnp.log(-jnp.expm1(-dt))

@@ -9,8 +9,8 @@ from jax import Array
 from jax.nn import sigmoid
 
 from rnnx.cells import initialisers, parts
-from rnnx.cells.linear.s6 import softplus
 from rnnx.cells.memory import remember
+from rnnx.cells.parts import LOG_FORGET, check_heads
 from rnnx.types import Recurrent, cell, one_of
 
 
@@ -81,7 +81,7 @@ class SLSTM:
     def __post_init__(self):
         parts.check(self)
         check_heads(self)
-        one_of("SLSTM.forget_gate", self.forget_gate, FORGET)
+        one_of("SLSTM.forget_gate", self.forget_gate, LOG_FORGET)
         if self.forget_power <= 0:
             raise ValueError(f"SLSTM.forget_power got {self.forget_power}; write a number above 0")
 
@@ -123,7 +123,7 @@ class SLSTM:
         vi, vf, vz, vo = v
         log_i = ui + vi
         # What was stored, in logarithms. At the start that is nothing, and m is free to follow i alone.
-        kept = jnp.where(state.n == 0, log_i, FORGET[self.forget_gate](uf + vf) + state.m)
+        kept = jnp.where(state.n == 0, log_i, LOG_FORGET[self.forget_gate](uf + vf) + state.m)
         m = jnp.maximum(kept, log_i)
         i = jnp.exp(log_i - m)
         f = jnp.exp(kept - m)
@@ -139,18 +139,3 @@ class SLSTM:
         if self.heads == 1:
             return Recurrent("dense", weights.w_h[0], (0,))
         return Recurrent("heads", weights.w_h, (0,))
-
-
-def log_sigmoid(a: Array) -> Array:
-    """log(1 / (1 + exp(-a))), which never overflows."""
-    return -softplus(-a)
-
-
-FORGET = {"sigmoid": log_sigmoid, "exponential": lambda a: a}  # the logarithm of the forget gate
-
-
-def check_heads(cell) -> None:
-    """`heads` must divide `units`."""
-    if cell.heads < 1 or cell.units % cell.heads:
-        name = type(cell).__name__
-        raise ValueError(f"{name}.heads got {cell.heads} for {cell.units} units; write a number that divides them")

@@ -8,9 +8,9 @@ from jax import Array
 from jax.nn import sigmoid
 
 from rnnx.cells import initialisers, parts
-from rnnx.cells.linear.s6 import check_steps, draw_steps, softplus
-from rnnx.cells.linear.slstm import check_heads
 from rnnx.cells.matrix.fastweights import check_epsilon, draw_maps, elu_plus_1
+from rnnx.cells.parts import check_heads, softplus
+from rnnx.cells.timesteps import check_steps, draw_steps
 from rnnx.types import cell, one_of
 
 FEATURES = {"silu": jax.nn.silu, "elu": elu_plus_1, "identity": lambda a: a}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.cells import initialisers, parts
-from rnnx.cells.linear.slstm import check_heads, log_sigmoid
+from rnnx.cells.parts import check_heads, log_sigmoid
 from rnnx.types import cell, one_of
 
 

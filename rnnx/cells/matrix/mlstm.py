@@ -10,8 +10,8 @@ from jax import Array
 from jax.nn import sigmoid
 
 from rnnx.cells import initialisers, parts
-from rnnx.cells.linear.slstm import FORGET, check_heads
 from rnnx.cells.memory import remember
+from rnnx.cells.parts import LOG_FORGET, check_heads
 from rnnx.types import cell, one_of
 
 
@@ -83,7 +83,7 @@ class MLSTM:
     def __post_init__(self):
         parts.check(self)
         check_heads(self)
-        one_of("MLSTM.forget_gate", self.forget_gate, FORGET)
+        one_of("MLSTM.forget_gate", self.forget_gate, LOG_FORGET)
 
     outputs = property(parts.outputs)
 
@@ -122,7 +122,7 @@ class MLSTM:
     def update(self, weights: Params, state: State, u, v) -> State:
         del weights, v
         (k, v), (log_i, uf) = u
-        kept = FORGET[self.forget_gate](uf) + state.m
+        kept = LOG_FORGET[self.forget_gate](uf) + state.m
         m = jnp.maximum(kept, log_i)
         i = jnp.exp(log_i - m)
         f = jnp.exp(kept - m)

@@ -6,7 +6,6 @@ With b = 0 it is the identity. At z = 0 it is 0, with derivative 0.
 """
 
 import dataclasses
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -107,20 +106,12 @@ def complex_readout(cell: Any, weights: ComplexWeights, state: State, x: Any) ->
 # -------------------------------------------------------------------------------------------------------- fields
 
 
-def he_normal(key: Array, shape: tuple[int, int, int], dtype) -> Array:
-    """N(0, 2 / M) (He et al. 2015, arXiv:1502.01852, eq. 10)."""
-    return initialisers.normal(key, shape, dtype, math.sqrt(2 / shape[0]))
-
-
-DENSE = initialisers.INITIALISERS | {"he_normal": he_normal}
-
-
 def check(cell: Any) -> None:
     """A `__post_init__`: every field named `*_init` must be a rule that exists, `map` a map."""
     for field in dataclasses.fields(cell):
         what, got = f"{type(cell).__name__}.{field.name}", getattr(cell, field.name)
         if field.name.endswith("_init"):
-            initialisers.parse(what, got, SKEW if field.name == "skew_init" else DENSE)
+            initialisers.parse(what, got, SKEW if field.name == "skew_init" else None)
         if field.name == "map":
             one_of(what, got, MAPS)
 
@@ -130,12 +121,6 @@ def input_weights(cell: Any, key: Array, gates: int) -> tuple[Array, Array]:
     dtype = jnp.zeros(()).dtype
     key_x, key_b = jax.random.split(key)
     return (
-        _draw(cell.input_init, key_x, (cell.inputs, gates, cell.units), dtype),
-        _draw(cell.bias_init, key_b, (1, 1, cell.units), dtype)[0, 0],
+        initialisers.draw(cell.input_init, key_x, (cell.inputs, gates, cell.units), dtype),
+        initialisers.draw(cell.bias_init, key_b, (1, 1, cell.units), dtype)[0, 0],
     )
-
-
-def _draw(spec: str, key: Array, shape: tuple[int, int, int], dtype) -> Array:
-    """`initialisers.draw`, with `he_normal`."""
-    name, number = initialisers.parse("draw", spec, DENSE)
-    return DENSE[name](key, shape, dtype, *number)

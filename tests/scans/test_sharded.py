@@ -1,0 +1,14 @@
+"""Time divided among four devices, in a process of its own: here there is one."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+
+
+def test_four_devices_equal_one():
+    env = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+    done = subprocess.run([sys.executable, HERE / "on_four_devices.py"], capture_output=True, text=True, env=env)
+    assert done.returncode == 0 and "all equal on 4 devices" in done.stdout, done.stdout + done.stderr
