@@ -125,7 +125,7 @@ def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:
     axes.flat[0].set_ylim(max(low, LOWEST), high)  # one that vanishes fast must not flatten the others
     for axis, cell in zip(axes.flat, cells, strict=False):
         end = float(np.median(arrays[f"{cell}/{longest}/{stages[0]}/state_mean"], axis=0)[-1])
-        if end < LOWEST:
+        if round(end) < LOWEST:
             axis.annotate(f"to {end:.0f}", (0.95, 0.55), xycoords="axes fraction", fontsize=6, ha="right")
     bottom = axes.flat[max(0, len(cells) - columns) : len(cells)]
     for axis in bottom:  # the lowest visible one of each column keeps its numbers

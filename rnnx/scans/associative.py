@@ -57,9 +57,8 @@ class Associative:
 
     def way(self) -> Callable[..., Any]:
         """How the recurrence is run, with every field told."""
-        if self.chunk == 1:
-            return partial(affine.loop, unroll=self.unroll)
-        return partial(tree, chunk=self.chunk, unroll=self.unroll)
+        chunk, unroll = self.chunk or 1, self.unroll or 1
+        return partial(affine.loop, unroll=unroll) if chunk == 1 else partial(tree, chunk=chunk, unroll=unroll)
 
     def run(
         self,

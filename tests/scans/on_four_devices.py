@@ -1,23 +1,18 @@
 """Run by test_sharded.py in a process of its own, which has four devices: time divided among them."""
 
-import os
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-os.environ["JAX_PLATFORMS"] = "cpu"
-import jax  # noqa: E402
-
-jax.config.update("jax_num_cpu_devices", 4)
-jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_dtype_promotion", "strict")
-
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-
-import rnnx  # noqa: E402
-from rnnx.cells import CELLS  # noqa: E402
-from rnnx.scans import Associative, sharded  # noqa: E402
+import rnnx
+from rnnx.cells import CELLS
+from rnnx.scans import Associative, sharded
 
 T, D, N, B = 24, 3, 4, 2
-MESH = jax.make_mesh((4,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
+
+
+def mesh():
+    return jax.make_mesh((4,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
 def number(out):
@@ -40,7 +35,7 @@ def case(name, dtype, reverse):
     resets, length = np.arange(T) == 9, np.array([24, 14])
     fresh = jax.eval_shape(lambda: cell.initial_state(cell.prepare(params)))
     states = jax.tree.map(lambda a: draws.normal(size=(B, *a.shape)).astype(dtype), fresh)
-    how = {"mesh": MESH, "axis": "time", "method": Associative(chunk=2)}
+    how = {"mesh": mesh(), "axis": "time", "method": Associative(chunk=2)}
 
     def loss(scan, resets):
         def run(params, xs, states):
@@ -60,6 +55,8 @@ def case(name, dtype, reverse):
 
 
 def main():
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
     for name, dtype, bound, reverse in [
         ("mingru", "float64", 1e-12, False),
         ("lru", "float64", 1e-12, True),
@@ -70,11 +67,11 @@ def main():
     cell = CELLS["mingru"](D, N)
     params, spoiled = jax.jit(cell.init)(jax.random.key(0)), np.ones((T, D))
     first = np.full(N, np.inf)
-    _, ys = sharded(cell, params, spoiled, first, mesh=MESH, axis="time", resets=np.arange(T) == 0)
+    _, ys = sharded(cell, params, spoiled, first, mesh=mesh(), axis="time", resets=np.arange(T) == 0)
     assert np.isfinite(ys).all(), "an infinity survived a reset on the way through devices"
     for given, says in [((CELLS["lstm"](D, N), spoiled), "not affine"), ((cell, spoiled[:-1]), "pad to a multiple")]:
         try:
-            sharded(given[0], jax.jit(given[0].init)(jax.random.key(0)), given[1], mesh=MESH, axis="time")
+            sharded(given[0], jax.jit(given[0].init)(jax.random.key(0)), given[1], mesh=mesh(), axis="time")
         except (NotImplementedError, ValueError) as error:
             assert says in str(error) and "\n" not in str(error), error
         else:
