@@ -11,7 +11,7 @@ from jax import Array
 
 from rnnx.scans import checks
 from rnnx.scans.methods import choose
-from rnnx.scans.sequential import select
+from rnnx.scans.sequential import Sequential, select
 from rnnx.types import Masked
 
 
@@ -67,6 +67,8 @@ def scan(
     keep = keep or outputs
     if not callable(keep):
         raise TypeError(f"scan: keep is {keep!r}; give a function of (state, y), or None for y")
+    if method is None and not _floating((params, xs, state)):
+        method = Sequential()  # the others differentiate by rules of their own, which know floating numbers only
     return _scan(cell, params, xs, state, resets, length, bool(reverse), keep, choose(cell, method, _steps(xs)))
 
 
@@ -121,6 +123,12 @@ def _steps(xs: Any) -> int:
     """T, or 0 where xs is refused a moment later."""
     shapes = [np.shape(leaf) for leaf in jax.tree.leaves(xs)]
     return shapes[0][0] if shapes and shapes[0] else 0
+
+
+def _floating(tree: Any) -> bool:
+    """Whether every array in it holds floating-point numbers."""
+    dtypes = [leaf.dtype for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype")]
+    return all(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes)
 
 
 def _prepared(cell: Any, params: Any, xs: Any, state: Any, resets: Any, length: Any, reverse: bool) -> Any:

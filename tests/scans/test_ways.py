@@ -181,3 +181,22 @@ def test_nothing_is_stacked_that_is_not_asked_for():
     states = 2 * 8 * 512 * 64 * 8
     assert temporaries(last(Deferred())) < states / 4
     assert temporaries(jax.grad(lambda p, x: sum(map(jnp.sum, last(Deferred())(p, x))))) > states  # control
+
+
+@rnnx.types.cell
+class Indexed(Elman):
+    """Is told with every input which of two signs it has."""
+
+    def drive(self, weights, x):
+        x, sign = x
+        return super().drive(weights, x * jnp.array([1.0, -1.0])[sign])
+
+
+def test_whole_numbers_beside_the_input():
+    """No method is named: the one that takes any leaf is taken. One that is named says why it does not."""
+    cell, signs = Indexed(D, N), np.arange(T) % 2
+    params = start(cell)
+    want = rnnx.scan(Elman(D, N), params, XS * np.where(signs, -1.0, 1.0)[:, None])[1]
+    close(rnnx.scan(cell, params, (XS, signs))[1], want)
+    with pytest.raises(NotImplementedError, match="take method='sequential'"):
+        rnnx.scan(cell, params, (XS, signs), method="deferred")
