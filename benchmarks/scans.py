@@ -16,6 +16,7 @@ from absl import app, flags
 import rnnx
 from benchmarks import measure
 from rnnx.cells import CELLS
+from rnnx.kernels import affine as affine_kernel
 from rnnx.scans import Associative, Checkpointed, Deferred, Newton, Sequential, exponent, report
 
 _ONLY = flags.DEFINE_string("only", "", "Parts to run, by comma; all of them if empty.")
@@ -31,12 +32,17 @@ def data(cell: Any, steps: int, batch: int) -> tuple[Any, Any, Any]:
     return params, xs, jax.random.normal(keys[2], (batch, steps, cell.outputs), "float32")
 
 
+def outputs(cell: Any, method: Any, params: Any, xs: Any) -> Any:
+    """ys of one sequence, by a method of rnnx or a function of the same arguments."""
+    return method(cell, params, xs) if callable(method) else rnnx.scan(cell, params, xs, method=method)[1]
+
+
 def training(cell: Any, method: Any) -> Callable[..., Any]:
     """Loss and gradient of a batch."""
 
     def run(params: Any, xs: Any, rulers: Any) -> Any:
         def loss(params: Any) -> Any:
-            ys = jax.vmap(lambda xs: rnnx.scan(cell, params, xs, method=method)[1])(xs)
+            ys = jax.vmap(functools.partial(outputs, cell, method, params))(xs)
             return jnp.sum(ys * ys * rulers)
 
         return jax.value_and_grad(loss)(params)
@@ -47,7 +53,7 @@ def training(cell: Any, method: Any) -> Callable[..., Any]:
 def inference(cell: Any, method: Any) -> Callable[..., Any]:
     def run(params: Any, xs: Any, rulers: Any) -> Any:
         del rulers
-        return jax.vmap(lambda xs: rnnx.scan(cell, params, xs, method=method)[1])(xs)
+        return jax.vmap(functools.partial(outputs, cell, method, params))(xs)
 
     return run
 
@@ -117,6 +123,20 @@ def long() -> dict[str, Any]:
     return {"rows": [{"method": str(method), "MiB": measure.mebibytes(program), "finite": finite}]}
 
 
+def textbook(cell: Any, params: Any, xs: Any) -> Any:
+    """ys of an affine cell by `jax.lax.associative_scan` over all of time, as one would write it."""
+    weights = cell.prepare(params)
+    a, b = jax.vmap(functools.partial(cell.coefficients, weights))(xs)
+
+    def then(first: Any, second: Any) -> Any:
+        (a1, b1), (a2, b2) = first, second
+        product = functools.partial(affine_kernel.product, cell.kind)
+        return product(a2, a1), jax.tree.map(jnp.add, product(a2, b1), b2)
+
+    hs = jax.lax.associative_scan(then, (a, b))[1]
+    return jax.vmap(functools.partial(cell.readout, weights))(hs, xs)
+
+
 def affine() -> dict[str, Any]:
     """Affine cells: what None takes beside the other forms. Asked: within 1.1x of the best form on every shape."""
     rows = []
@@ -125,9 +145,19 @@ def affine() -> dict[str, Any]:
             methods = {"none": None, "sequential": Sequential(), "deferred": Deferred(), "associative": Associative()}
             for kind in (inference, training):
                 row = {"cell": name, "T": steps, "B": batch, "N": units, "what": kind.__name__}
-                row |= beside(kind, CELLS[name](16, units), methods, steps, batch)
+                row |= beside(kind, CELLS[name](16, units), methods | {"textbook": textbook}, steps, batch)
                 best = max(1.0, *(value for key, value in row.items() if key.endswith(" x")))
                 rows.append(row | {"none to best": best})
+    return {"rows": rows}
+
+
+def nonlinear() -> dict[str, Any]:
+    """A contracting GRU by Newton's method: fast where the machine has lanes to spare, slow on a CPU."""
+    rows = []
+    for steps, batch, units in [(1024, 1, 4), (1024, 1, 16), (16384, 1, 4), (16384, 8, 4), (16384, 1, 16)]:
+        methods = {"sequential": Sequential(), "newton": Newton(), "diagonal": Newton(solve="diagonal")}
+        row = {"cell": "gru", "T": steps, "B": batch, "N": units}
+        rows.append(row | beside(training, CELLS["gru"](4, units), methods, steps, batch))
     return {"rows": rows}
 
 
@@ -193,7 +223,7 @@ def compiling() -> dict[str, Any]:
     return {"rows": rows}
 
 
-PARTS = {part.__name__: part for part in (deferred, zoo, checkpointed, long, affine, newton, compiling)}
+PARTS = {part.__name__: part for part in (deferred, zoo, checkpointed, long, affine, newton, nonlinear, compiling)}
 
 
 def main(argv: list[str]) -> int:
