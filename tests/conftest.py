@@ -21,3 +21,9 @@ def pytest_configure(config):
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """What was compiled for one file is dropped before the next: a worker else grows to gigabytes."""
+    if nextitem is None or nextitem.path != item.path:
+        jax.clear_caches()

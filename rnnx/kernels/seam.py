@@ -26,13 +26,23 @@ from jax import Array
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jax.interpreters import partial_eval as pe
 
 
 class Engine(Protocol):
     """How one group goes through time: weights bare, s [B, ...], xs, marks, states and cache [T, B, ...].
 
-    It is static (frozen and hashable). `platform` is "cpu", "" for any other, or where it cannot be known.
+    It is static (frozen and hashable). `platform` is "cpu", "" for any other, or where it cannot be known. On the
+    platforms in `whole` it takes all groups at once instead, by two more methods, with the axes of the primitives:
+
+        forward_whole(weights, xs, state, marks, wanted) -> final, states, cache, as lists of leaves
+        backward_whole(primals, states, cache, cotangents, needs) -> as `backward`
+
+    `wanted` has a flag for every leaf of states and cache (None: all), and None may stand for what is not; leaves of
+    the cotangents are None where they are zero. Derivatives of these are those of the other three.
     """
+
+    whole: tuple[str, ...]
 
     def plain(self, batch: int) -> bool:
         """Whether to leave the derivatives of so small a batch to JAX, which needs `forward` alone."""
@@ -76,7 +86,7 @@ def recurrence(engine: Any, weights: Any, xs: Any, state: Any, marks: Any) -> tu
     operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(xs)]
     operands += [jnp.expand_dims(a, (0, 1)) for a in jax.tree.leaves(state)]
     operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(marks)]
-    out = _forward.bind(*operands, plan=plan)
+    out = _forward.bind(*operands, plan=plan, wanted=None)
     final, states, cache = _split(out, plan.state, plan.state, plan.cache)
     final = jax.tree.map(lambda a: jnp.squeeze(a, (0, 1)), final)
     states, cache = jax.tree.map(lambda a: jnp.squeeze(a, (1, 2)), (states, cache))
@@ -94,7 +104,8 @@ def _spread(*groups: tuple[Any, tuple]) -> list[tuple]:
     return [axes for tree, axes in groups for _ in range(tree.num_leaves)]
 
 
-def _primals(plan: _Plan) -> list[tuple]:
+def _primals(plan: _Plan, **how: Any) -> list[tuple]:
+    del how
     return _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE), (plan.marks, _STEPS))
 
 
@@ -135,11 +146,22 @@ def _each(move: Any, tree: Any, axes: Any) -> Any:
 # -------------------------------------------------------------------------------------------- the three functions
 
 
-def _run_forward(*operands: Array, plan: _Plan, platform: str = "") -> list[Array]:
+def _run_forward(*operands: Array, plan: _Plan, wanted: tuple | None = None, platform: str = "") -> list[Array]:
     args = _split(operands, plan.weights, plan.xs, plan.state, plan.marks)
+    if platform in plan.engine.whole:
+        final, states, cache = plan.engine.forward_whole(*args, wanted)
+        return [*final, *(a for a in (*states, *cache) if a is not None)]
     function = partial(plan.engine.forward, platform=platform)
     out = _grouped(function, (_WEIGHT, _STEPS, _STATE, _STEPS), (_STATE, _STEPS, _STEPS))(*args)
-    return jax.tree.leaves(out)
+    return _some(jax.tree.leaves(out), plan, wanted)
+
+
+def _some(leaves: list, plan: _Plan, wanted: tuple | None) -> list:
+    """What is wanted of the results of forward; the final state always is."""
+    count = plan.state.num_leaves
+    if wanted is None:
+        return leaves
+    return [*leaves[:count], *(a for a, has in zip(leaves[count:], wanted, strict=True) if has)]
 
 
 def _run_tangent(*operands: Array, plan: _Plan, platform: str = "") -> list[Array]:
@@ -153,9 +175,25 @@ def _run_tangent(*operands: Array, plan: _Plan, platform: str = "") -> list[Arra
 
 
 def _run_backward(
-    *operands: Array, plan: _Plan, needs: tuple[bool, bool], cached: bool = True, platform: str = ""
+    *operands: Array,
+    plan: _Plan,
+    needs: tuple[bool, bool],
+    given: tuple[bool, ...],
+    cached: bool = True,
+    platform: str = "",
 ) -> list[Array]:
-    primals, (states, cache, *cotangents) = _operands(operands, plan, (plan.state, plan.state))
+    count = len(operands) - sum(given)
+    primals, (states, cache) = _operands(operands[:count], plan, ())
+    told = iter(operands[count:])
+    leaves = [next(told) if has else None for has in given]
+    final, later = leaves[: plan.state.num_leaves], leaves[plan.state.num_leaves :]
+    if platform in plan.engine.whole and cached:
+        return jax.tree.leaves(plan.engine.backward_whole(primals, states, cache, (final, later), needs))
+    zeros = [
+        jnp.zeros_like(like) if a is None else a
+        for a, like in zip(leaves, jax.tree.leaves((primals[2], states)), strict=True)
+    ]
+    cotangents = _split(zeros, plan.state, plan.state)
 
     def function(weights, xs, state, marks, states, cache, *cotangents):
         primals = weights, xs, state, marks
@@ -201,7 +239,7 @@ def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
     """`vmap` makes the axis of groups or that of the batch longer."""
 
     def rule(operands, dims, *, plan, **how):
-        axes, out_axes = axes_in(plan), axes_out(plan, **how)
+        axes, out_axes = axes_in(plan, **how), axes_out(plan, **how)
         size = next(a.shape[d] for a, d in zip(operands, dims, strict=True) if d is not None)
         weighty = any(d is not None for d, a in zip(dims, axes, strict=True) if a == _WEIGHT)
         which = 0 if weighty or _WEIGHT in out_axes else 1  # 0: groups, 1: batch
@@ -233,22 +271,25 @@ def _with_states(plan: _Plan) -> list[tuple]:
     return _primals(plan) + _spread((plan.state, _STEPS), (plan.cache, _STEPS))
 
 
-def _backward_out(plan: _Plan, needs: tuple[bool, bool]) -> list[tuple]:
+def _backward_in(plan: _Plan, needs: tuple[bool, bool], given: tuple[bool, ...]) -> list[tuple]:
+    del needs
+    cotangents = _spread((plan.state, _STATE), (plan.state, _STEPS))
+    return _with_states(plan) + [axes for axes, has in zip(cotangents, given, strict=True) if has]
+
+
+def _backward_out(plan: _Plan, needs: tuple[bool, bool], given: tuple[bool, ...]) -> list[tuple]:
+    del given
     told = [(plan.weights, _WEIGHT)] * needs[0] + [(plan.xs, _STEPS)] * needs[1] + [(plan.state, _STATE)]
     return _spread(*told)
 
 
-_batch(_forward, _primals, _forward_out)
+_batch(_forward, _primals, lambda plan, wanted=None: _some(_forward_out(plan), plan, wanted))
 _batch(
     _tangent,
     lambda plan: _with_states(plan) + _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE)),
     lambda plan: _spread((plan.state, _STATE), (plan.state, _STEPS)),
 )
-_batch(
-    _backward,
-    lambda plan: _with_states(plan) + _spread((plan.state, _STATE), (plan.state, _STEPS)),
-    _backward_out,
-)
+_batch(_backward, _backward_in, _backward_out)
 
 # ------------------------------------------------------------------------------------------------- derivatives
 
@@ -261,24 +302,27 @@ def _dense(tangent: Any, primal: Any) -> Array:
     return jnp.zeros(primal.shape, primal.dtype if floating else jax.dtypes.float0)
 
 
-def _forward_jvp(primals, tangents, *, plan):
+def _forward_jvp(primals, tangents, *, plan, wanted):
     if plan.engine.plain(primals[plan.weights.num_leaves].shape[2]):
-        return _plainly(partial(_run_forward, platform=jax.default_backend()))(primals, tangents, plan=plan)
-    out = _forward.bind(*primals, plan=plan)
+        how = {"plan": plan, "wanted": wanted}
+        return _plainly(partial(_run_forward, platform=jax.default_backend()))(primals, tangents, **how)
+    out = _forward.bind(*primals, plan=plan, wanted=None)
     count = plan.weights.num_leaves + plan.xs.num_leaves + plan.state.num_leaves  # marks are flags
     moving = [_dense(t, p) for t, p in zip(tangents[:count], primals, strict=False)]
     known = out[plan.state.num_leaves :]  # states and cache
     d_out = _tangent.bind(*primals, *known, *moving, plan=plan)
-    return out, [*d_out, *(ad.Zero(jax.typeof(a).to_tangent_aval()) for a in out[len(d_out) :])]
+    d_out = [*d_out, *(ad.Zero(jax.typeof(a).to_tangent_aval()) for a in out[len(d_out) :])]
+    return _some(out, plan, wanted), _some(d_out, plan, wanted)
 
 
 def _tangent_transpose(cotangents, *operands, plan):
     moving = plan.weights.num_leaves + plan.xs.num_leaves + plan.state.num_leaves
     known, asked = operands[:-moving], [ad.is_undefined_primal(a) for a in operands[-moving:]]
-    cotangents = [ad.instantiate_zeros(ct) for ct in cotangents]
+    given = tuple(type(ct) is not ad.Zero for ct in cotangents)
+    cotangents = [ct for ct, has in zip(cotangents, given, strict=True) if has]
     groups = _split(asked, plan.weights, plan.xs, plan.state)
     needs = tuple(any(jax.tree.leaves(group)) for group in groups[:2])
-    out = iter(_backward.bind(*known, *cotangents, plan=plan, needs=needs))
+    out = iter(_backward.bind(*known, *cotangents, plan=plan, needs=needs, given=given))
     told = [
         [next(out) for _ in jax.tree.leaves(g)] if need else [None] * g_count(g) for g, need in _pairs(groups, needs)
     ]
@@ -303,6 +347,18 @@ def _plainly(run: Any) -> Any:
     return rule
 
 
+def _forward_dce(used: list[bool], equation: Any) -> tuple[list[bool], Any]:
+    """Of a call whose states or gates nobody reads, only the others are computed and stored."""
+    if not any(used):
+        return [False] * len(equation.invars), None
+    plan, wanted = equation.params["plan"], equation.params["wanted"]
+    count, told = plan.state.num_leaves, iter(used[plan.state.num_leaves :])
+    wanted = tuple(has and next(told) for has in wanted or (True,) * (len(used) - count))
+    out = [v for i, (v, has) in enumerate(zip(equation.outvars, used, strict=True)) if i < count or has]
+    return [True] * len(equation.invars), equation.replace(outvars=out, params={"plan": plan, "wanted": wanted})
+
+
+pe.dce_rules[_forward] = _forward_dce
 ad.primitive_jvps[_forward] = _forward_jvp
 ad.primitive_transposes[_tangent] = _tangent_transpose
 ad.primitive_jvps[_tangent] = _plainly(_run_tangent)

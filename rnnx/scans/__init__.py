@@ -8,6 +8,7 @@ from rnnx.scans.door import report, scan
 from rnnx.scans.exponent import exponent
 from rnnx.scans.generate import generate
 from rnnx.scans.methods import METHODS, explain
+from rnnx.scans.native import Native
 from rnnx.scans.newton import Newton, Report
 from rnnx.scans.sequential import Sequential
 from rnnx.scans.sharded import sharded
@@ -17,6 +18,7 @@ __all__ = [
     "Associative",
     "Checkpointed",
     "Deferred",
+    "Native",
     "Newton",
     "Report",
     "Sequential",

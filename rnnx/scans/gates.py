@@ -40,7 +40,7 @@ class Gates(NamedTuple):
 
     def apart(self, u: Any, v: Any) -> Parts:
         """Of one step."""
-        u, v = _rows(jax.tree.leaves(u), self.rows_u), _rows(jax.tree.leaves(v), self.rows_v)
+        u, v = row_list(jax.tree.leaves(u), self.rows_u), row_list(jax.tree.leaves(v), self.rows_v)
         sums = tuple(u[i] + v[j] for i, j in self.pairs)
         in_u, in_v = {i for i, _ in self.pairs}, {j for _, j in self.pairs}
         return Parts(
@@ -53,6 +53,10 @@ class Gates(NamedTuple):
         """(u, v) as `update` takes them: a tuple for every leaf that has rows; of a sum, v is zero."""
         u = self._filled(parts.u, {i: s for (i, _), s in zip(self.pairs, parts.sums, strict=True)})
         v = self._filled(parts.v, {j: jnp.zeros_like(s) for (_, j), s in zip(self.pairs, parts.sums, strict=True)})
+        return self.readable_rows(u, v)
+
+    def readable_rows(self, u: Any, v: Any) -> tuple[Any, Any]:
+        """(u, v) as `update` takes them, from all their rows."""
         return self.u.unflatten(_tuples(u, self.rows_u)), self.v.unflatten(_tuples(v, self.rows_v))
 
     def together(self, cotangents: Parts) -> Any:
@@ -64,7 +68,7 @@ class Gates(NamedTuple):
         """du of a batch of steps, from dv and from what is not a sum."""
         if not self.differ:
             return d_v
-        rows = _rows(jax.tree.leaves(d_v), self.rows_v, axis=1)
+        rows = row_list(jax.tree.leaves(d_v), self.rows_v, axis=1)
         return self.u.unflatten(_stacked(self._filled(d_u, {i: rows[j] for i, j in self.pairs}), self.rows_u))
 
     @staticmethod
@@ -124,7 +128,8 @@ def _sums(jaxpr: Any, skip: int, count_u: int, count_v: int) -> tuple[tuple[int,
     return tuple(pairs)
 
 
-def _rows(leaves: list, rows: tuple[int, ...], axis: int = 0) -> list:
+def row_list(leaves: list, rows: tuple[int, ...], axis: int = 0) -> list:
+    """Every row of every leaf."""
     if not rows:
         return leaves
     pairs = zip(leaves, rows, strict=True)

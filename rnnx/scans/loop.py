@@ -23,6 +23,8 @@ class Loop:
     reverse: bool
     chunk: int | None
 
+    whole = ()
+
     def plain(self, batch: int) -> bool:
         """A single sequence has nothing to gain on a CPU, where products of one row are slow when taken apart."""
         return batch == 1 and jax.default_backend() == "cpu"

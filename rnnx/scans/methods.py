@@ -7,6 +7,7 @@ import jax
 from rnnx.scans.associative import Associative
 from rnnx.scans.checkpointed import Checkpointed
 from rnnx.scans.deferred import Deferred
+from rnnx.scans.native import Native
 from rnnx.scans.newton import Newton
 from rnnx.scans.sequential import Sequential
 from rnnx.types import one_of, powers, state_of
@@ -17,6 +18,7 @@ METHODS = {
     "checkpointed": Checkpointed,
     "associative": Associative,
     "newton": Newton,
+    "native": Native,
 }
 
 
@@ -47,6 +49,8 @@ def best(cell: Any, steps: int, platform: str) -> tuple[Any, str]:
         return Associative(), f"affine, on {platform}: parallel over time"
     if steps < 2:
         return Sequential(), "nothing to gain in so few steps"
+    if platform == "cpu" and Native().refuses(cell) is None:
+        return Native(), "the compiled kernel takes it"
     return Deferred(), "weight gradients of a batch are one product for many steps"
 
 

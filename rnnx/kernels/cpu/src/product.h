@@ -1,0 +1,153 @@
+// Matrix products of a few rows with packed weights, and the outer products of weight gradients.
+#pragma once
+#include "vector.h"
+
+namespace rnnx {
+inline namespace RNNX_TARGET {
+
+// Rows that a tile takes at a time: as many as leave registers for two vectors of weights.
+constexpr int most_rows = RNNX_BYTES == 64 ? 12 : RNNX_BYTES == 32 ? 6 : 5;
+
+// A stretch of the dimension that is summed over: rows `a + row * stride`, `length` numbers each.
+template <class T>
+struct Segment {
+  const T* a;
+  int64_t stride, length;
+};
+
+// Some columns of a product, at most two vectors wide, with their weights in the order they are read.
+template <class T>
+struct Panel {
+  const T* packed;  // [depth, vectors * lanes], zeros beyond `width`
+  const T* start;   // [vectors * lanes] what the sum starts from, or null for 0
+  int vectors, width;
+};
+
+template <class T, int R, int W>
+inline void tile(const Segment<T>* segments, int count, int64_t row, const Panel<T>& panel, T* c, int64_t stride,
+                 bool accumulate) {
+  constexpr int L = lanes<T>;
+  const bool partial = panel.width < W * L;
+  T edge[R * W * L];
+  Vec<T> sum[R][W];
+  for (int r = 0; r < R; r++)
+    for (int w = 0; w < W; w++) sum[r][w] = panel.start ? load(panel.start + w * L) : Vec<T>{};
+  const T* p = panel.packed;
+  for (int s = 0; s < count; s++) {
+    const int64_t lda = segments[s].stride;
+    const T* a = segments[s].a + row * lda;
+    for (int64_t k = 0; k < segments[s].length; k++, p += W * L) {
+      Vec<T> b[W];
+#pragma GCC unroll 2
+      for (int w = 0; w < W; w++) b[w] = load(p + w * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        const Vec<T> x = all<T>(a[r * lda + k]);
+#pragma GCC unroll 2
+        for (int w = 0; w < W; w++) sum[r][w] += x * b[w];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) {
+    T* to = partial ? edge + r * W * L : c + r * stride;
+    if (accumulate && partial) {
+      std::memcpy(to, c + r * stride, panel.width * sizeof(T));
+      for (int i = panel.width; i < W * L; i++) to[i] = 0;
+    }
+#pragma GCC unroll 2
+    for (int w = 0; w < W; w++) store<T>(to + w * L, accumulate ? load(to + w * L) + sum[r][w] : sum[r][w]);
+    if (partial) std::memcpy(c + r * stride, to, panel.width * sizeof(T));
+  }
+}
+
+template <class T, int R, int W>
+inline void tiles(int rows, const Segment<T>* segments, int count, int64_t row, const Panel<T>& panel, T* c,
+                  int64_t stride, bool accumulate) {
+  if constexpr (R > 0) {
+    if (rows == R) return tile<T, R, W>(segments, count, row, panel, c, stride, accumulate);
+    tiles<T, R - 1, W>(rows, segments, count, row, panel, c, stride, accumulate);
+  }
+}
+
+// c[r, :width] = start + sum over segments of a[r] times the panel, or that added to c.
+template <class T>
+inline void multiply(const Segment<T>* segments, int count, int64_t rows, const Panel<T>& panel, T* c, int64_t stride,
+                     bool accumulate) {
+  const int64_t blocks = (rows + most_rows - 1) / most_rows;
+  for (int64_t i = 0; i < blocks; i++) {
+    const int64_t from = rows * i / blocks;
+    const int some = int(rows * (i + 1) / blocks - from);
+    if (panel.vectors == 2)
+      tiles<T, most_rows, 2>(some, segments, count, from, panel, c + from * stride, stride, accumulate);
+    else
+      tiles<T, most_rows, 1>(some, segments, count, from, panel, c + from * stride, stride, accumulate);
+  }
+}
+
+// What a weight gradient sums over: `steps` times `rows` pairs of a row a and a row g.
+template <class T>
+struct Pairs {
+  const T* const* a;  // of each step
+  int64_t a_stride;   // from row to row
+  const T* g;
+  int64_t g_stride, g_step;
+  int64_t steps, rows;
+};
+
+template <class T, int R, int W>
+inline void outer_tile(const Pairs<T>& pairs, int64_t row, T* c, int64_t stride, int width, bool accumulate) {
+  constexpr int L = lanes<T>;
+  Vec<T> sum[R][W] = {};
+  for (int64_t t = 0; t < pairs.steps; t++) {
+    const T* a = pairs.a[t] + row;
+    const T* g = pairs.g + t * pairs.g_step;
+    for (int64_t m = 0; m < pairs.rows; m++, a += pairs.a_stride, g += pairs.g_stride) {
+      Vec<T> b[W];
+#pragma GCC unroll 2
+      for (int w = 0; w < W; w++) b[w] = load(g + w * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < R; r++) {
+        const Vec<T> x = all<T>(a[r]);
+#pragma GCC unroll 2
+        for (int w = 0; w < W; w++) sum[r][w] += x * b[w];
+      }
+    }
+  }
+  const bool partial = width < W * L;
+  T edge[W * L] = {};
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++) {
+    T* to = partial ? edge : c + r * stride;
+    if (accumulate && partial) std::memcpy(to, c + r * stride, width * sizeof(T));
+#pragma GCC unroll 2
+    for (int w = 0; w < W; w++) store<T>(to + w * L, accumulate ? load(to + w * L) + sum[r][w] : sum[r][w]);
+    if (partial) std::memcpy(c + r * stride, to, width * sizeof(T));
+  }
+}
+
+template <class T, int R, int W>
+inline void outer_tiles(int rows, const Pairs<T>& pairs, int64_t row, T* c, int64_t stride, int width,
+                        bool accumulate) {
+  if constexpr (R > 0) {
+    if (rows == R) return outer_tile<T, R, W>(pairs, row, c, stride, width, accumulate);
+    outer_tiles<T, R - 1, W>(rows, pairs, row, c, stride, width, accumulate);
+  }
+}
+
+// c[i, :width] (+)= sum over pairs of a[first + i] g[:width], for i < `rows`. Reads up to two vectors of g.
+template <class T>
+inline void outer(const Pairs<T>& pairs, int64_t first, int64_t rows, T* c, int64_t stride, int vectors, int width, bool accumulate) {
+  const int64_t blocks = (rows + most_rows - 1) / most_rows;
+  for (int64_t i = 0; i < blocks; i++) {
+    const int64_t from = rows * i / blocks;
+    const int some = int(rows * (i + 1) / blocks - from);
+    if (vectors == 2)
+      outer_tiles<T, most_rows, 2>(some, pairs, first + from, c + from * stride, stride, width, accumulate);
+    else
+      outer_tiles<T, most_rows, 1>(some, pairs, first + from, c + from * stride, stride, width, accumulate);
+  }
+}
+
+}  // namespace RNNX_TARGET
+}  // namespace rnnx
