@@ -31,7 +31,8 @@ class Newton:
     It ends when the residual is at most `tolerance` (None: 64 times the dtype's epsilon) or after `limit` iterations.
     A sequence that has not converged then is taken step after step instead, and `rnnx.scans.report` says
     converged=False; a batch that has converged does not pay for that. So the states are right either way, and the
-    gradients are exact, whatever J was: cotangents go back through the true Jacobians at the states reached.
+    gradients are exact, whatever J was: cotangents go back through the true Jacobians at the states reached. Products
+    of the iteration are taken at JAX's highest precision, whatever the default is: with TF32 it would not converge.
 
     Fast where the dynamics forget (largest Lyapunov exponent below 0: about log T iterations of log T depth), hopeless
     where they are chaotic (above 0): `rnnx.scans.exponent` estimates which it is, in one pass.

@@ -150,6 +150,33 @@ def test_a_mixed_batch_tells_each_sequence_apart():
     assert told.residual[1] < 1e-12 < told.residual[0]
 
 
+def precisions(equations):
+    """Of each product in a part of a traced program."""
+    for equation in equations:
+        if equation.primitive.name == "dot_general":
+            yield equation.params["precision"][0]
+        for value in equation.params.values():
+            yield from precisions(getattr(getattr(value, "jaxpr", value), "eqns", ()))
+
+
+def test_only_the_iteration_overrides_the_precision_of_products():
+    """The fall-back and the gradient are the user's program, coarse where the user or the device has it so."""
+    cell = LSTM(D, N)
+    engine = Trajectory(cell, False, None, Newton())
+
+    def run(params, xs):
+        given = params, xs[:, None], jax.tree.map(lambda a: a[None], cell.initial_state(params)), (None, None)
+        final, states, _ = engine.forward(*given)
+        return engine.backward(given, states, None, (final, states), needs=(True, True))
+
+    with jax.default_matmul_precision("tensorfloat32"):
+        equations = jax.make_jaxpr(run)(jax.jit(cell.init)(jax.random.key(0)), XS).jaxpr.eqns
+    loops = [place for place, equation in enumerate(equations) if equation.primitive.name == "while"]
+    iteration, fall_back = (set(precisions([equations[place]])) for place in loops)
+    gradient = set(precisions(equations[loops[-1] + 1 :]))
+    assert iteration == {jax.lax.Precision.HIGHEST} and fall_back == gradient == {jax.lax.Precision.HIGH}
+
+
 def test_nothing_to_solve():
     cell = LSTM(D, N)
     params = jax.jit(cell.init)(jax.random.key(0))
