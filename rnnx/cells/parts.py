@@ -97,6 +97,14 @@ def outputs(cell: Any) -> int:
 # ----------------------------------------------------------------------------------------------------- functions
 
 
+def relu(a: Array) -> Array:
+    """max(a, 0), with derivative 0 at 0 in every order.
+
+    `jax.nn.relu` owes that to a rule of its own, which JAX 0.10 and 0.11 lose in second derivatives through `lax.scan`.
+    """
+    return jnp.where(a <= 0, jnp.zeros_like(a), a)  # so that a NaN stays
+
+
 def softplus(a: Array) -> Array:
     """log(1 + exp(a)). Beyond `top` that is a, to rounding, and the exponential would overflow."""
     top = -math.log(float(jnp.finfo(a.dtype).eps))

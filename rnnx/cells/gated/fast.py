@@ -12,7 +12,7 @@ from rnnx.cells import initialisers, parts
 from rnnx.cells.memory import remember
 from rnnx.types import Recurrent, cell, one_of
 
-NONLINEARITIES = {"sigmoid": sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}
+NONLINEARITIES = {"sigmoid": sigmoid, "tanh": jnp.tanh, "relu": parts.relu}
 
 Factors = tuple[Array, ...]  # a matrix as a product of one, or of two of low rank R: [M, 1, N], or [M, 1, R], [R, 1, N]
 

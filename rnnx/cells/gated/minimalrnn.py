@@ -11,7 +11,7 @@ from rnnx.cells import initialisers, parts
 from rnnx.cells.memory import remember
 from rnnx.types import cell, one_of
 
-NONLINEARITIES = {"tanh": jnp.tanh, "relu": jax.nn.relu, "identity": lambda x: x}
+NONLINEARITIES = {"tanh": jnp.tanh, "relu": parts.relu, "identity": lambda x: x}
 
 
 class Params(NamedTuple):

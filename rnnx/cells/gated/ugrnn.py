@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn import sigmoid
@@ -10,7 +9,7 @@ from jax.nn import sigmoid
 from rnnx.cells import parts
 from rnnx.types import cell, one_of
 
-NONLINEARITIES = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+NONLINEARITIES = {"tanh": jnp.tanh, "relu": parts.relu}
 
 
 class Params(NamedTuple):

@@ -14,7 +14,7 @@ from rnnx.types import Timed, cell, one_of
 ACTIVATIONS = {
     "lecun_tanh": lambda a: 1.7159 * jnp.tanh(0.666 * a),
     "tanh": jnp.tanh,
-    "relu": jax.nn.relu,
+    "relu": parts.relu,
     "silu": jax.nn.silu,
     "gelu": lambda a: jax.nn.gelu(a, approximate=False),
 }

@@ -9,7 +9,7 @@ from jax import Array
 from rnnx.cells import initialisers, parts
 from rnnx.types import Timed, bare, cell, one_of
 
-NONLINEARITIES = {"tanh": jnp.tanh, "relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "identity": lambda x: x}
+NONLINEARITIES = {"tanh": jnp.tanh, "relu": parts.relu, "sigmoid": jax.nn.sigmoid, "identity": lambda x: x}
 INTEGRATORS = {"euler": lambda ratio: ratio, "exponential": lambda ratio: -jnp.expm1(-ratio)}  # of dt / tau
 FORMS = ("rates", "currents")
 

@@ -11,7 +11,7 @@ from rnnx.cells import parts
 from rnnx.cells.initialisers import draw
 from rnnx.types import Timed, cell, one_of
 
-NONLINEARITIES = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": jax.nn.relu}
+NONLINEARITIES = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh, "relu": parts.relu}
 
 
 class Params(NamedTuple):

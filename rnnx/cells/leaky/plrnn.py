@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import relu
 
 from rnnx.cells import initialisers, parts
+from rnnx.cells.parts import relu
 from rnnx.types import cell
 
 

@@ -9,7 +9,7 @@ from jax import Array
 from rnnx.cells import initialisers, parts
 from rnnx.types import Recurrent, cell, one_of
 
-NONLINEARITIES = {"relu": jax.nn.relu, "tanh": jnp.tanh, "identity": lambda x: x}
+NONLINEARITIES = {"relu": parts.relu, "tanh": jnp.tanh, "identity": lambda x: x}
 
 
 class Params(NamedTuple):

@@ -16,7 +16,7 @@ from rnnx.types import Timed, apply, cell, one_of
 # How the real part of a pole is kept below 0: the map, and the parameter that gives 1/2 times a number.
 REAL_PARTS = {
     "exp": (jnp.exp, jnp.log),
-    "relu": (jax.nn.relu, lambda x: x),
+    "relu": (parts.relu, lambda x: x),
     "none": (lambda x: x, lambda x: x),
 }
 

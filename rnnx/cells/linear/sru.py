@@ -13,7 +13,7 @@ from rnnx.cells.linear import affine
 from rnnx.cells.memory import remember
 from rnnx.types import Recurrent, cell, one_of
 
-NONLINEARITIES = {"identity": lambda x: x, "tanh": jnp.tanh, "relu": jax.nn.relu}
+NONLINEARITIES = {"identity": lambda x: x, "tanh": jnp.tanh, "relu": parts.relu}
 
 
 class Params(NamedTuple):

@@ -2,14 +2,13 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from rnnx.cells import parts
 from rnnx.types import cell, one_of
 
-NONLINEARITIES = {"tanh": jnp.tanh, "relu": jax.nn.relu, "identity": lambda x: x}
+NONLINEARITIES = {"tanh": jnp.tanh, "relu": parts.relu, "identity": lambda x: x}
 
 
 class Params(NamedTuple):

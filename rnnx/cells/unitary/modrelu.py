@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.cells import initialisers
-from rnnx.cells.parts import product
+from rnnx.cells.parts import product, relu
 from rnnx.cells.unitary.rotations import MAPS, SKEW
 from rnnx.types import Recurrent, one_of
 
@@ -56,7 +56,7 @@ def update(cell: Any, weights: Weights, state: Array, u, v) -> Array:
     del cell, state
     (u,), (v,) = u, v
     z = u + v
-    return jnp.sign(z) * jax.nn.relu(jnp.abs(z) + weights.b)
+    return jnp.sign(z) * relu(jnp.abs(z) + weights.b)
 
 
 # ------------------------------------------------------------------------------------------------------- complex
@@ -93,7 +93,7 @@ def complex_update(cell: Any, weights: ComplexWeights, state: State, u, v) -> St
     re, im = u_re + v_re, u_im + v_im
     square = re * re + im * im
     size = jnp.sqrt(jnp.where(square > 0, square, jnp.ones_like(square)))  # not of 0: it has no derivative there
-    scale = jnp.where(square > 0, jax.nn.relu(size + weights.b) / size, jnp.zeros_like(size))
+    scale = jnp.where(square > 0, relu(size + weights.b) / size, jnp.zeros_like(size))
     return State(scale * re, scale * im)
 
 
