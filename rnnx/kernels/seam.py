@@ -61,6 +61,7 @@ class _Plan(NamedTuple):
     """What is static of a call: who runs it, and how its flat operands are grouped. Trees of one group's values."""
 
     engine: Any
+    precision: str | None  # of products, as set where the call was written: a lowering comes later
     weights: Any
     xs: Any
     state: Any
@@ -81,7 +82,8 @@ def recurrence(engine: Any, weights: Any, xs: Any, state: Any, marks: Any) -> tu
     lengthen, widen = partial(jax.tree.map, lambda a: a[:, None]), partial(jax.tree.map, lambda a: a[None])
     forward = partial(engine.forward, platform="")
     _, _, cache = jax.eval_shape(forward, weights, lengthen(xs), widen(state), lengthen(marks))
-    plan = _Plan(engine, *map(jax.tree.structure, (weights, xs, state, marks, cache)))
+    precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    plan = _Plan(engine, precision, *map(jax.tree.structure, (weights, xs, state, marks, cache)))
     operands = [jnp.expand_dims(a, 0) for a in jax.tree.leaves(weights)]
     operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(xs)]
     operands += [jnp.expand_dims(a, (0, 1)) for a in jax.tree.leaves(state)]

@@ -130,7 +130,8 @@ def test_seeds_are_single_runs(cell):
 
     together = jax.jit(jax.vmap(run))(params)
     alone = [jax.jit(run)(jax.tree.map(lambda a, i=i: a[i], params)) for i in range(6)]
-    for a, b in zip(*map(jax.tree.leaves, (together, jax.tree.map(lambda *a: jnp.stack(a), *alone))), strict=True):
+    alone = jax.tree.map(lambda *some: jnp.stack(some), *alone)
+    for a, b in zip(*map(jax.tree.leaves, (together, alone)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-13, atol=1e-15)
 
 
