@@ -84,15 +84,8 @@ def recurrence(engine: Any, weights: Any, xs: Any, state: Any, marks: Any) -> tu
     _, _, cache = jax.eval_shape(forward, weights, lengthen(xs), widen(state), lengthen(marks))
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     plan = _Plan(engine, precision, *map(jax.tree.structure, (weights, xs, state, marks, cache)))
-    operands = [jnp.expand_dims(a, 0) for a in jax.tree.leaves(weights)]
-    operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(xs)]
-    operands += [jnp.expand_dims(a, (0, 1)) for a in jax.tree.leaves(state)]
-    operands += [jnp.expand_dims(a, (1, 2)) for a in jax.tree.leaves(marks)]
-    out = _forward.bind(*operands, plan=plan, wanted=None)
-    final, states, cache = _split(out, plan.state, plan.state, plan.cache)
-    final = jax.tree.map(lambda a: jnp.squeeze(a, (0, 1)), final)
-    states, cache = jax.tree.map(lambda a: jnp.squeeze(a, (1, 2)), (states, cache))
-    return final, states, cache
+    out = _forward.bind(*jax.tree.leaves((weights, xs, state, marks)), plan=plan, bare=True, wanted=None)
+    return tuple(_split(out, plan.state, plan.state, plan.cache))  # type: ignore[return-value]
 
 
 # ------------------------------------------------------------------------------------------------------- axes
@@ -146,6 +139,27 @@ def _each(move: Any, tree: Any, axes: Any) -> Any:
 
 
 # -------------------------------------------------------------------------------------------- the three functions
+
+
+def _run(function: Any, axes_in: Any, axes_out: Any) -> Any:
+    """What a primitive computes: `function`, with products as precise as was asked for where the call was written.
+
+    Operands that are `bare`, of a single sequence, get their axes of groups and batch here, and lose them again.
+    """
+
+    def run(*operands: Array, plan: _Plan, bare: bool, platform: str = "", cached: bool = True, **how: Any) -> list:
+        if bare:
+            axes = zip(operands, axes_in(plan, **how), strict=True)
+            operands = tuple(jnp.expand_dims(a, [i for i in where if i is not None]) for a, where in axes)
+        more = {} if cached else {"cached": False}
+        with jax.default_matmul_precision(plan.precision):
+            out = function(*operands, plan=plan, platform=platform, **how, **more)
+        if not bare:
+            return out
+        axes = zip(out, axes_out(plan, **how), strict=True)
+        return [jnp.squeeze(a, [i for i in where if i is not None]) for a, where in axes]
+
+    return run
 
 
 def _run_forward(*operands: Array, plan: _Plan, wanted: tuple | None = None, platform: str = "") -> list[Array]:
@@ -232,21 +246,21 @@ def _primitive(name: str, run: Any) -> Primitive:
     return primitive
 
 
-_forward = _primitive("forward", _run_forward)
-_tangent = _primitive("tangent", _run_tangent)
-_backward = _primitive("backward", _run_backward)
-
-
 def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
-    """`vmap` makes the axis of groups or that of the batch longer."""
+    """`vmap` makes the axis of groups or that of the batch longer, or gives it to operands that are bare."""
 
-    def rule(operands, dims, *, plan, **how):
+    def rule(operands, dims, *, plan, bare, **how):
         axes, out_axes = axes_in(plan, **how), axes_out(plan, **how)
         size = next(a.shape[d] for a, d in zip(operands, dims, strict=True) if d is not None)
         weighty = any(d is not None for d, a in zip(dims, axes, strict=True) if a == _WEIGHT)
         which = 0 if weighty or _WEIGHT in out_axes else 1  # 0: groups, 1: batch
-        folded = [_fold(a, d, size, where[which]) for a, d, where in zip(operands, dims, axes, strict=True)]
-        out = primitive.bind(*folded, plan=plan, **how)
+        join = _grown if bare else _fold
+        joined = [join(a, d, size, where, which) for a, d, where in zip(operands, dims, axes, strict=True)]
+        out = primitive.bind(*joined, plan=plan, bare=False, **how)
+        if bare:
+            others = [where[1 - which] for where in out_axes]
+            out = [a if i is None else jnp.squeeze(a, i) for a, i in zip(out, others, strict=True)]
+            return out, [where[0] for where in out_axes]
         places = [where[which] for where in out_axes]
         shaped = [a.reshape(*a.shape[:p], size, -1, *a.shape[p + 1 :]) for a, p in zip(out, places, strict=True)]
         return shaped, places
@@ -254,19 +268,30 @@ def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
     batching.primitive_batchers[primitive] = rule
 
 
-def _fold(a: Array, dim: int | None, size: int, place: int | None) -> Array:
-    """The mapped axis of `a` (None: it has none) made one with the axis at `place`."""
+def _grown(a: Array, dim: int | None, size: int, where: tuple, which: int) -> Array:
+    """A bare operand with the mapped axis in its place and the other one of length 1; moved before it is reshaped."""
+    place, first = where[which], where[0]
+    if place is not None:
+        a = jnp.moveaxis(a, dim, first) if dim is not None else _repeated(a, size, first)
+    other = where[1 - which]
+    return a if other is None else jnp.expand_dims(a, other)
+
+
+def _repeated(a: Array, size: int, place: int) -> Array:
+    return jnp.broadcast_to(jnp.expand_dims(a, place), (*a.shape[:place], size, *a.shape[place:]))
+
+
+def _fold(a: Array, dim: int | None, size: int, where: tuple, which: int) -> Array:
+    """The mapped axis of `a` (None: it has none) made one with the axis it belongs to."""
+    place = where[which]
     if place is None:
         return a  # shared weights
-    if dim is None:
-        a = jnp.broadcast_to(jnp.expand_dims(a, place), (*a.shape[:place], size, *a.shape[place:]))
-    else:
-        a = jnp.moveaxis(a, dim, place)
+    a = _repeated(a, size, place) if dim is None else jnp.moveaxis(a, dim, place)
     return a.reshape(*a.shape[:place], -1, *a.shape[place + 2 :])
 
 
-def _forward_out(plan: _Plan) -> list[tuple]:
-    return _spread((plan.state, _STATE), (plan.state, _STEPS), (plan.cache, _STEPS))
+def _forward_out(plan: _Plan, wanted: tuple | None = None) -> list[tuple]:
+    return _some(_spread((plan.state, _STATE), (plan.state, _STEPS), (plan.cache, _STEPS)), plan, wanted)
 
 
 def _with_states(plan: _Plan) -> list[tuple]:
@@ -285,13 +310,25 @@ def _backward_out(plan: _Plan, needs: tuple[bool, bool], given: tuple[bool, ...]
     return _spread(*told)
 
 
-_batch(_forward, _primals, lambda plan, wanted=None: _some(_forward_out(plan), plan, wanted))
-_batch(
-    _tangent,
-    lambda plan: _with_states(plan) + _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE)),
-    lambda plan: _spread((plan.state, _STATE), (plan.state, _STEPS)),
-)
-_batch(_backward, _backward_in, _backward_out)
+def _tangent_in(plan: _Plan) -> list[tuple]:
+    return _with_states(plan) + _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE))
+
+
+def _tangent_out(plan: _Plan) -> list[tuple]:
+    return _spread((plan.state, _STATE), (plan.state, _STEPS))
+
+
+def _made(name: str, function: Any, axes_in: Any, axes_out: Any) -> tuple[Primitive, Any]:
+    """(primitive, what it computes)"""
+    run = _run(function, axes_in, axes_out)
+    primitive = _primitive(name, run)
+    _batch(primitive, axes_in, axes_out)
+    return primitive, run
+
+
+_forward, _forward_run = _made("forward", _run_forward, _primals, _forward_out)
+_tangent, _tangent_run = _made("tangent", _run_tangent, _tangent_in, _tangent_out)
+_backward, _backward_run = _made("backward", _run_backward, _backward_in, _backward_out)
 
 # ------------------------------------------------------------------------------------------------- derivatives
 
@@ -304,27 +341,27 @@ def _dense(tangent: Any, primal: Any) -> Array:
     return jnp.zeros(primal.shape, primal.dtype if floating else jax.dtypes.float0)
 
 
-def _forward_jvp(primals, tangents, *, plan, wanted):
-    if plan.engine.plain(primals[plan.weights.num_leaves].shape[2]):
-        how = {"plan": plan, "wanted": wanted}
-        return _plainly(partial(_run_forward, platform=jax.default_backend()))(primals, tangents, **how)
-    out = _forward.bind(*primals, plan=plan, wanted=None)
+def _forward_jvp(primals, tangents, *, plan, bare, wanted):
+    if plan.engine.plain(1 if bare else primals[plan.weights.num_leaves].shape[2]):
+        how = {"plan": plan, "bare": bare, "wanted": wanted}
+        return _plainly(partial(_forward_run, platform=jax.default_backend()))(primals, tangents, **how)
+    out = _forward.bind(*primals, plan=plan, bare=bare, wanted=None)
     count = plan.weights.num_leaves + plan.xs.num_leaves + plan.state.num_leaves  # marks are flags
     moving = [_dense(t, p) for t, p in zip(tangents[:count], primals, strict=False)]
     known = out[plan.state.num_leaves :]  # states and cache
-    d_out = _tangent.bind(*primals, *known, *moving, plan=plan)
+    d_out = _tangent.bind(*primals, *known, *moving, plan=plan, bare=bare)
     d_out = [*d_out, *(ad.Zero(jax.typeof(a).to_tangent_aval()) for a in out[len(d_out) :])]
     return _some(out, plan, wanted), _some(d_out, plan, wanted)
 
 
-def _tangent_transpose(cotangents, *operands, plan):
+def _tangent_transpose(cotangents, *operands, plan, bare):
     moving = plan.weights.num_leaves + plan.xs.num_leaves + plan.state.num_leaves
     known, asked = operands[:-moving], [ad.is_undefined_primal(a) for a in operands[-moving:]]
     given = tuple(type(ct) is not ad.Zero for ct in cotangents)
     cotangents = [ct for ct, has in zip(cotangents, given, strict=True) if has]
     groups = _split(asked, plan.weights, plan.xs, plan.state)
     needs = tuple(any(jax.tree.leaves(group)) for group in groups[:2])
-    out = iter(_backward.bind(*known, *cotangents, plan=plan, needs=needs, given=given))
+    out = iter(_backward.bind(*known, *cotangents, plan=plan, bare=bare, needs=needs, given=given))
     told = [
         [next(out) for _ in jax.tree.leaves(g)] if need else [None] * g_count(g) for g, need in _pairs(groups, needs)
     ]
@@ -357,11 +394,11 @@ def _forward_dce(used: list[bool], equation: Any) -> tuple[list[bool], Any]:
     count, told = plan.state.num_leaves, iter(used[plan.state.num_leaves :])
     wanted = tuple(has and next(told) for has in wanted or (True,) * (len(used) - count))
     out = [v for i, (v, has) in enumerate(zip(equation.outvars, used, strict=True)) if i < count or has]
-    return [True] * len(equation.invars), equation.replace(outvars=out, params={"plan": plan, "wanted": wanted})
+    return [True] * len(equation.invars), equation.replace(outvars=out, params={**equation.params, "wanted": wanted})
 
 
 pe.dce_rules[_forward] = _forward_dce
 ad.primitive_jvps[_forward] = _forward_jvp
 ad.primitive_transposes[_tangent] = _tangent_transpose
-ad.primitive_jvps[_tangent] = _plainly(_run_tangent)
-ad.primitive_jvps[_backward] = _plainly(partial(_run_backward, cached=False))
+ad.primitive_jvps[_tangent] = _plainly(_tangent_run)
+ad.primitive_jvps[_backward] = _plainly(partial(_backward_run, cached=False))

@@ -200,3 +200,20 @@ def test_whole_numbers_beside_the_input():
     close(rnnx.scan(cell, params, (XS, signs))[1], want)
     with pytest.raises(NotImplementedError, match="take method='sequential'"):
         rnnx.scan(cell, params, (XS, signs), method="deferred")
+
+
+@pytest.mark.parametrize("method", ["deferred", "checkpointed", "newton"])
+def test_precision_asked_for_inside_a_program(method):
+    """A lowering comes after the context has ended; what was asked for holds all the same."""
+    cell = CELLS["gru"](3, 4)
+    params, xs = cell.init(jax.random.key(0)), jnp.ones((2, 5, 3))
+
+    def loss(params, precision):
+        with jax.default_matmul_precision(precision):
+            return jnp.sum(jax.vmap(lambda x: rnnx.scan(cell, params, x, method=method)[1])(xs))
+
+    told = [jax.jit(jax.grad(loss), static_argnums=1).lower(params, p).as_text() for p in ("highest", "default")]
+    products = [[line for line in text.splitlines() if "dot_general" in line] for text in told]
+    assert products[0] and all("HIGHEST" in line for line in products[0])
+    if method != "newton":  # whose iteration is as precise as can be in any case
+        assert not any("HIGHEST" in line for line in products[1])
