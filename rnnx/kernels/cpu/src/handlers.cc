@@ -1,4 +1,8 @@
 // The door for XLA: every buffer is checked against the sizes told, then the call is handed on as plain pointers.
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <atomic>
 #include <condition_variable>
 #include <memory>
@@ -91,6 +95,19 @@ Program read_program(Numbers& n, ffi::Span<const int64_t> code, ffi::Span<const 
 template <class T>
 constexpr ffi::DataType data_type = sizeof(T) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
 
+// XLA maps large results anew in every run, and first touching them page by page costs more than filling them: asks for
+// large pages, where the system grants them on request.
+void advise(void* data, size_t bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  constexpr uintptr_t page = size_t(2) << 20;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
+  if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);  // refused: nothing is lost
+#else
+  (void)data, (void)bytes;
+#endif
+}
+
 // Operands and results, taken in order, each of the size and type it must have.
 class Buffers {
  public:
@@ -110,7 +127,9 @@ class Buffers {
     demand(buffer.has_value(), "a result cannot be read");
     demand((*buffer)->element_type() == data_type<T>, "a result has another dtype");
     demand(int64_t((*buffer)->element_count()) == count, "a result has another size");
-    return static_cast<T*>((*buffer)->untyped_data());
+    T* data = static_cast<T*>((*buffer)->untyped_data());
+    advise(data, count * sizeof(T));
+    return data;
   }
   void end() const { demand(arg_ == args_.size() && ret_ == rets_.size(), "there are too many operands or results"); }
 
