@@ -28,6 +28,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
+from rnnx.kernels.seam_axes import STATE, STEPS, WEIGHT, fold, grouped, grown, split, spread
+
 
 class Engine(Protocol):
     """How one group goes through time: weights bare, s [B, ...], xs, marks, states and cache [T, B, ...].
@@ -85,57 +87,15 @@ def recurrence(engine: Any, weights: Any, xs: Any, state: Any, marks: Any) -> tu
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     plan = _Plan(engine, precision, *map(jax.tree.structure, (weights, xs, state, marks, cache)))
     out = _forward.bind(*jax.tree.leaves((weights, xs, state, marks)), plan=plan, bare=True, wanted=None)
-    return tuple(_split(out, plan.state, plan.state, plan.cache))  # type: ignore[return-value]
+    return tuple(split(out, plan.state, plan.state, plan.cache))  # type: ignore[return-value]
 
 
 # ------------------------------------------------------------------------------------------------------- axes
 
-# Where the axis of groups stands, and that of the batch: in weights, in states, in what has steps.
-_WEIGHT, _STATE, _STEPS = (0, None), (0, 1), (1, 2)
-
-
-def _spread(*groups: tuple[Any, tuple]) -> list[tuple]:
-    """The axes of every flat operand, from (tree, axes) pairs."""
-    return [axes for tree, axes in groups for _ in range(tree.num_leaves)]
-
 
 def _primals(plan: _Plan, **how: Any) -> list[tuple]:
     del how
-    return _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE), (plan.marks, _STEPS))
-
-
-def _split(flat: Any, *trees: Any) -> list[Any]:
-    """A flat list as trees, one after the other."""
-    flat, out = list(flat), []
-    for tree in trees:
-        out.append(tree.unflatten(flat[: tree.num_leaves]))
-        flat = flat[tree.num_leaves :]
-    return out
-
-
-def _grouped(function: Any, axes_in: Any, axes_out: Any) -> Any:
-    """`function` of one group as one of all: a single group is not worth a loop's extra axis."""
-
-    def run(*args: Any) -> Any:
-        pairs = [
-            (axes[0], leaf)
-            for axes, arg in zip(axes_in, args, strict=True)
-            if axes is not None
-            for leaf in jax.tree.leaves(arg)
-        ]
-        axis, leaf = pairs[0]
-        if leaf.shape[axis] > 1:
-            k_in = tuple(None if axes is None else axes[0] for axes in axes_in)
-            return jax.vmap(function, k_in, tuple(axes[0] for axes in axes_out))(*args)
-        bare = [_each(jnp.squeeze, arg, axes) for arg, axes in zip(args, axes_in, strict=True)]
-        out = function(*bare)
-        return tuple(_each(jnp.expand_dims, o, axes) for o, axes in zip(out, axes_out, strict=True))
-
-    return run
-
-
-def _each(move: Any, tree: Any, axes: Any) -> Any:
-    return tree if axes is None else jax.tree.map(lambda a: move(a, axes[0]), tree)
+    return spread((plan.weights, WEIGHT), (plan.xs, STEPS), (plan.state, STATE), (plan.marks, STEPS))
 
 
 # -------------------------------------------------------------------------------------------- the three functions
@@ -163,12 +123,12 @@ def _run(function: Any, axes_in: Any, axes_out: Any) -> Any:
 
 
 def _run_forward(*operands: Array, plan: _Plan, wanted: tuple | None = None, platform: str = "") -> list[Array]:
-    args = _split(operands, plan.weights, plan.xs, plan.state, plan.marks)
+    args = split(operands, plan.weights, plan.xs, plan.state, plan.marks)
     if platform in plan.engine.whole:
         final, states, cache = plan.engine.forward_whole(*args, wanted)
         return [*final, *(a for a in (*states, *cache) if a is not None)]
     function = partial(plan.engine.forward, platform=platform)
-    out = _grouped(function, (_WEIGHT, _STEPS, _STATE, _STEPS), (_STATE, _STEPS, _STEPS))(*args)
+    out = grouped(function, (WEIGHT, STEPS, STATE, STEPS), (STATE, STEPS, STEPS))(*args)
     return _some(jax.tree.leaves(out), plan, wanted)
 
 
@@ -186,8 +146,8 @@ def _run_tangent(*operands: Array, plan: _Plan, platform: str = "") -> list[Arra
     def function(weights, xs, state, marks, states, *tangents):
         return plan.engine.tangent((weights, xs, state, marks), states, tangents, platform=platform)
 
-    axes = (_WEIGHT, _STEPS, _STATE, _STEPS, _STEPS, _WEIGHT, _STEPS, _STATE)
-    return jax.tree.leaves(_grouped(function, axes, (_STATE, _STEPS))(*primals, states, *tangents))
+    axes = (WEIGHT, STEPS, STATE, STEPS, STEPS, WEIGHT, STEPS, STATE)
+    return jax.tree.leaves(grouped(function, axes, (STATE, STEPS))(*primals, states, *tangents))
 
 
 def _run_backward(
@@ -209,21 +169,21 @@ def _run_backward(
         jnp.zeros_like(like) if a is None else a
         for a, like in zip(leaves, jax.tree.leaves((primals[2], states)), strict=True)
     ]
-    cotangents = _split(zeros, plan.state, plan.state)
+    cotangents = split(zeros, plan.state, plan.state)
 
     def function(weights, xs, state, marks, states, cache, *cotangents):
         primals = weights, xs, state, marks
         how = {"needs": needs, "platform": platform}
         return plan.engine.backward(primals, states, cache if cached else None, cotangents, **how)
 
-    axes = (_WEIGHT, _STEPS, _STATE, _STEPS, _STEPS, _STEPS, _STATE, _STEPS)
-    out = _grouped(function, axes, (_WEIGHT, _STEPS, _STATE))(*primals, states, cache, *cotangents)
+    axes = (WEIGHT, STEPS, STATE, STEPS, STEPS, STEPS, STATE, STEPS)
+    out = grouped(function, axes, (WEIGHT, STEPS, STATE))(*primals, states, cache, *cotangents)
     return jax.tree.leaves(out)
 
 
 def _operands(operands: Any, plan: _Plan, rest: tuple) -> tuple[list, list]:
     """(primals, [states, cache, *rest])"""
-    parts = _split(operands, plan.weights, plan.xs, plan.state, plan.marks, plan.state, plan.cache, *rest)
+    parts = split(operands, plan.weights, plan.xs, plan.state, plan.marks, plan.state, plan.cache, *rest)
     return parts[:4], parts[4:]
 
 
@@ -252,9 +212,9 @@ def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
     def rule(operands, dims, *, plan, bare, **how):
         axes, out_axes = axes_in(plan, **how), axes_out(plan, **how)
         size = next(a.shape[d] for a, d in zip(operands, dims, strict=True) if d is not None)
-        weighty = any(d is not None for d, a in zip(dims, axes, strict=True) if a == _WEIGHT)
-        which = 0 if weighty or _WEIGHT in out_axes else 1  # 0: groups, 1: batch
-        join = _grown if bare else _fold
+        weighty = any(d is not None for d, a in zip(dims, axes, strict=True) if a == WEIGHT)
+        which = 0 if weighty or WEIGHT in out_axes else 1  # 0: groups, 1: batch
+        join = grown if bare else fold
         joined = [join(a, d, size, where, which) for a, d, where in zip(operands, dims, axes, strict=True)]
         out = primitive.bind(*joined, plan=plan, bare=False, **how)
         if bare:
@@ -268,54 +228,32 @@ def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
     batching.primitive_batchers[primitive] = rule
 
 
-def _grown(a: Array, dim: int | None, size: int, where: tuple, which: int) -> Array:
-    """A bare operand with the mapped axis in its place and the other one of length 1; moved before it is reshaped."""
-    place, first = where[which], where[0]
-    if place is not None:
-        a = jnp.moveaxis(a, dim, first) if dim is not None else _repeated(a, size, first)
-    other = where[1 - which]
-    return a if other is None else jnp.expand_dims(a, other)
-
-
-def _repeated(a: Array, size: int, place: int) -> Array:
-    return jnp.broadcast_to(jnp.expand_dims(a, place), (*a.shape[:place], size, *a.shape[place:]))
-
-
-def _fold(a: Array, dim: int | None, size: int, where: tuple, which: int) -> Array:
-    """The mapped axis of `a` (None: it has none) made one with the axis it belongs to."""
-    place = where[which]
-    if place is None:
-        return a  # shared weights
-    a = _repeated(a, size, place) if dim is None else jnp.moveaxis(a, dim, place)
-    return a.reshape(*a.shape[:place], -1, *a.shape[place + 2 :])
-
-
 def _forward_out(plan: _Plan, wanted: tuple | None = None) -> list[tuple]:
-    return _some(_spread((plan.state, _STATE), (plan.state, _STEPS), (plan.cache, _STEPS)), plan, wanted)
+    return _some(spread((plan.state, STATE), (plan.state, STEPS), (plan.cache, STEPS)), plan, wanted)
 
 
 def _with_states(plan: _Plan) -> list[tuple]:
-    return _primals(plan) + _spread((plan.state, _STEPS), (plan.cache, _STEPS))
+    return _primals(plan) + spread((plan.state, STEPS), (plan.cache, STEPS))
 
 
 def _backward_in(plan: _Plan, needs: tuple[bool, bool], given: tuple[bool, ...]) -> list[tuple]:
     del needs
-    cotangents = _spread((plan.state, _STATE), (plan.state, _STEPS))
+    cotangents = spread((plan.state, STATE), (plan.state, STEPS))
     return _with_states(plan) + [axes for axes, has in zip(cotangents, given, strict=True) if has]
 
 
 def _backward_out(plan: _Plan, needs: tuple[bool, bool], given: tuple[bool, ...]) -> list[tuple]:
     del given
-    told = [(plan.weights, _WEIGHT)] * needs[0] + [(plan.xs, _STEPS)] * needs[1] + [(plan.state, _STATE)]
-    return _spread(*told)
+    told = [(plan.weights, WEIGHT)] * needs[0] + [(plan.xs, STEPS)] * needs[1] + [(plan.state, STATE)]
+    return spread(*told)
 
 
 def _tangent_in(plan: _Plan) -> list[tuple]:
-    return _with_states(plan) + _spread((plan.weights, _WEIGHT), (plan.xs, _STEPS), (plan.state, _STATE))
+    return _with_states(plan) + spread((plan.weights, WEIGHT), (plan.xs, STEPS), (plan.state, STATE))
 
 
 def _tangent_out(plan: _Plan) -> list[tuple]:
-    return _spread((plan.state, _STATE), (plan.state, _STEPS))
+    return spread((plan.state, STATE), (plan.state, STEPS))
 
 
 def _made(name: str, function: Any, axes_in: Any, axes_out: Any) -> tuple[Primitive, Any]:
@@ -359,7 +297,7 @@ def _tangent_transpose(cotangents, *operands, plan, bare):
     known, asked = operands[:-moving], [ad.is_undefined_primal(a) for a in operands[-moving:]]
     given = tuple(type(ct) is not ad.Zero for ct in cotangents)
     cotangents = [ct for ct, has in zip(cotangents, given, strict=True) if has]
-    groups = _split(asked, plan.weights, plan.xs, plan.state)
+    groups = split(asked, plan.weights, plan.xs, plan.state)
     needs = tuple(any(jax.tree.leaves(group)) for group in groups[:2])
     out = iter(_backward.bind(*known, *cotangents, plan=plan, bare=bare, needs=needs, given=given))
     told = [

@@ -79,7 +79,7 @@ class BackwardPiece {
   // As many steps as make products long, while their cotangents stay in the second-level cache.
   static int64_t chunk(const Sizes& z, int64_t numbers) {
     const int64_t bytes = z.gates() * numbers * int64_t(sizeof(T));
-    return std::clamp<int64_t>((int64_t(512) << 10) / std::max<int64_t>(bytes, 1), 8, std::max<int64_t>(8, z.steps));
+    return std::clamp<int64_t>((int64_t(256) << 10) / std::max<int64_t>(bytes, 1), 8, std::max<int64_t>(8, z.steps));
   }
 
   void lay(Arena& arena) {

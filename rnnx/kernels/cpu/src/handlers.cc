@@ -100,9 +100,10 @@ constexpr ffi::DataType data_type = sizeof(T) == 4 ? ffi::DataType::F32 : ffi::D
 void advise(void* data, size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr uintptr_t page = size_t(2) << 20;
-  const uintptr_t from = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
-  const uintptr_t to = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
-  if (to > from) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);  // refused: nothing is lost
+  if (bytes < page) return;
+  const uintptr_t from = reinterpret_cast<uintptr_t>(data) / page * page;
+  const uintptr_t to = (reinterpret_cast<uintptr_t>(data) + bytes + page - 1) / page * page;
+  madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);  // where it is refused, nothing is lost
 #else
   (void)data, (void)bytes;
 #endif

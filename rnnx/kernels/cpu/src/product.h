@@ -23,15 +23,47 @@ struct Panel {
   int vectors, width;
 };
 
+// Sums to c, added to what is there or not; columns beyond `width` are left alone.
+template <class T, int R, int W>
+inline __attribute__((always_inline)) void put(const Vec<T> (&sum)[R][W], T* c, int64_t stride, int width,
+                                               bool accumulate) {
+  constexpr int L = lanes<T>;
+  if (width == W * L && !accumulate) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int w = 0; w < W; w++) store<T>(c + r * stride + w * L, sum[r][w]);
+  } else if (width == W * L) {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int w = 0; w < W; w++) {
+        T* to = c + r * stride + w * L;
+        store<T>(to, load(to) + sum[r][w]);
+      }
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+      T edge[W * L];
+#pragma GCC unroll 2
+      for (int w = 0; w < W; w++) store<T>(edge + w * L, sum[r][w]);
+      T* to = c + r * stride;
+      for (int i = 0; i < width; i++) to[i] = accumulate ? to[i] + edge[i] : edge[i];
+    }
+  }
+}
+
 template <class T, int R, int W>
 inline void tile(const Segment<T>* segments, int count, int64_t row, const Panel<T>& panel, T* c, int64_t stride,
                  bool accumulate) {
   constexpr int L = lanes<T>;
-  const bool partial = panel.width < W * L;
-  T edge[R * W * L];
   Vec<T> sum[R][W];
-  for (int r = 0; r < R; r++)
-    for (int w = 0; w < W; w++) sum[r][w] = panel.start ? load(panel.start + w * L) : Vec<T>{};
+#pragma GCC unroll 2
+  for (int w = 0; w < W; w++) {
+    const Vec<T> start = panel.start ? load(panel.start + w * L) : Vec<T>{};
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) sum[r][w] = start;
+  }
   const T* p = panel.packed;
   for (int s = 0; s < count; s++) {
     const int64_t lda = segments[s].stride;
@@ -48,17 +80,7 @@ inline void tile(const Segment<T>* segments, int count, int64_t row, const Panel
       }
     }
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < R; r++) {
-    T* to = partial ? edge + r * W * L : c + r * stride;
-    if (accumulate && partial) {
-      std::memcpy(to, c + r * stride, panel.width * sizeof(T));
-      for (int i = panel.width; i < W * L; i++) to[i] = 0;
-    }
-#pragma GCC unroll 2
-    for (int w = 0; w < W; w++) store<T>(to + w * L, accumulate ? load(to + w * L) + sum[r][w] : sum[r][w]);
-    if (partial) std::memcpy(c + r * stride, to, panel.width * sizeof(T));
-  }
+  put<T, R, W>(sum, c, stride, panel.width, accumulate);
 }
 
 template <class T, int R, int W>
@@ -114,16 +136,7 @@ inline void outer_tile(const Pairs<T>& pairs, int64_t row, T* c, int64_t stride,
       }
     }
   }
-  const bool partial = width < W * L;
-  T edge[W * L] = {};
-#pragma GCC unroll 16
-  for (int r = 0; r < R; r++) {
-    T* to = partial ? edge : c + r * stride;
-    if (accumulate && partial) std::memcpy(to, c + r * stride, width * sizeof(T));
-#pragma GCC unroll 2
-    for (int w = 0; w < W; w++) store<T>(to + w * L, accumulate ? load(to + w * L) + sum[r][w] : sum[r][w]);
-    if (partial) std::memcpy(c + r * stride, to, width * sizeof(T));
-  }
+  put<T, R, W>(sum, c, stride, width, accumulate);
 }
 
 template <class T, int R, int W>
