@@ -112,6 +112,7 @@ def test_chunks_and_threads(cell, cases):
     for given, tolerance in (((params, xs), 1e-12), (narrow, 1e-5)):
         for store in (True, False):
             for a, b in zip(*map(jax.tree.leaves, (run(Native(store), *given), want)), strict=True):
+                a, b = np.asarray(a, np.float64), np.asarray(b)
                 assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
 
 
