@@ -65,7 +65,7 @@ def programs(cell: str, shape: tuple, names: list[str]) -> dict[str, Any]:
 
 
 def medians(functions: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Milliseconds, in turns, each after a call of its own that is not counted: steps follow one another in training."""
+    """Milliseconds, in turns, each after a call of its own that is not counted, as steps of training follow steps."""
     import numpy as np
 
     times: dict[str, list[float]] = {name: [] for name in functions}

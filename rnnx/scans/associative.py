@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.kernels import affine
-from rnnx.kernels.affine_tree import near_divisor, tree
+from rnnx.kernels.affine_tree import levels, near_divisor, tree
 from rnnx.scans.deferred import kept
 from rnnx.types import powers
 
@@ -20,14 +20,15 @@ from rnnx.types import powers
 class Associative:
     """h_t = A_t h_{t-1} + b_t with all A_t, b_t at once, then the states, then all outputs at once. Affine cells.
 
-    chunk: 1 takes the recurrence step after step. More: chunks of about so many steps side by side, which is some 2
-        chunk log(T) / log(chunk) steps in a row (`rnnx.kernels.affine_tree`); N^3 a step where A is dense.
+    chunk: 1 takes the recurrence step after step. 0: all prefixes at once, 2 log2(T) steps in a row and as many copies of
+        A and b. More: chunks of about so many steps side by side, which is some 2 chunk log(T) / log(chunk) steps in a
+        row (`rnnx.kernels.affine_tree`). Both multiply A with A: N^3 a step where A is dense.
     block: the sequence goes through in blocks of about so many steps, one after the other, and the gradient computes
         a block's A, b and states again: memory O(T / block) states and one block. 0: all of it at once.
     unroll: visits that share one trip of a loop.
 
-    None chooses by platform. On a CPU: step after step, in blocks that stay in the cache. Elsewhere: chunks of 16, no
-    blocks. Derivatives of every order work, and are as parallel. A product of many A overflows where A grows
+    None chooses by platform. On a CPU: step after step, in blocks that stay in the cache. Elsewhere, no blocks; all
+    prefixes at once where A is diagonal, chunks of 16 where it is not. Derivatives of every order work, and are as parallel. A product of many A overflows where A grows
     (a dense A of spectral radius above 1): NaN then, where the loop, from a state of exactly 0, gives 0.
 
     Source: Blelloch 1990 (CMU-CS-90-190), section 1.4; Martin & Cundy 2018 (arXiv:1709.04057).
@@ -38,7 +39,7 @@ class Associative:
     unroll: int | None = None
 
     def __post_init__(self):
-        for name, least in (("chunk", 1), ("block", 0), ("unroll", 1)):
+        for name, least in (("chunk", 0), ("block", 0), ("unroll", 1)):
             got = getattr(self, name)
             if got is not None and (type(got) is not int or got < least):
                 raise ValueError(f"Associative.{name} got {got!r}; write a whole number of at least {least}, or None")
@@ -49,15 +50,18 @@ class Associative:
             return None
         return f"{type(cell).__name__} is not affine; take method='sequential' or 'newton'"
 
-    def chosen(self, platform: str) -> "Associative":
+    def chosen(self, platform: str, kind: str) -> "Associative":
         """The same with every field told."""
         cpu = platform == "cpu"
-        told = {"chunk": 1 if cpu else 16, "block": 16 if cpu else 0, "unroll": 16 if cpu else 4}
+        told = {"chunk": 1 if cpu else 0 if kind in ("diagonal", "pair") else 16, "block": 16 if cpu else 0, "unroll": 16 if cpu else 4}
         return dataclasses.replace(self, **{name: value for name, value in told.items() if getattr(self, name) is None})
 
     def way(self) -> Callable[..., Any]:
         """How the recurrence is run, with every field told."""
-        chunk, unroll = self.chunk or 1, self.unroll or 1
+        chunk, unroll = self.chunk, self.unroll or 1
+        if chunk == 0:
+            return levels
+        chunk = chunk or 1
         return partial(affine.loop, unroll=unroll) if chunk == 1 else partial(tree, chunk=chunk, unroll=unroll)
 
     def run(
@@ -74,7 +78,7 @@ class Associative:
     ) -> tuple[Any, Any]:
         """(final state, what `keep` kept), as `Sequential.run` gives them."""
         steps = jax.tree.leaves(xs)[0].shape[0]
-        method = self.chosen(jax.default_backend())
+        method = self.chosen(jax.default_backend(), cell.kind)
         whole = partial(_visit, method, cell, weights, reverse, keep)
         size = near_divisor(steps, method.block) if method.block else steps
         blocks, rest = divmod(steps, size) if size else (0, 0)

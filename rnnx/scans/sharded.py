@@ -62,7 +62,7 @@ def sharded(
             valid=valid,
             starts=starts,
             reverse=reverse,
-            way=method.chosen(jax.default_backend()).way(),
+            way=method.chosen(jax.default_backend(), cell.kind).way(),
         )
         last = 0 if reverse else -1
         zero = affine.zeros(state)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from rnnx.kernels import affine
-from rnnx.kernels.affine_tree import tree
+from rnnx.kernels.affine_tree import levels, tree
 
 QUICK = {"xla_backend_optimization_level": 0}
 KINDS = ("diagonal", "pair", "block", "dense")
-WAYS = {"loop": affine.loop, "tree": partial(tree, chunk=3)}
+WAYS = {"loop": affine.loop, "tree": partial(tree, chunk=3), "levels": levels}
 T, N = 29, 6  # 9 chunks of 3, 3 chunks of those, and something over at each level
 STARTS = np.random.default_rng(1).random(T) < 0.15
 VALID = np.arange(T) < 25

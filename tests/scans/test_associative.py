@@ -12,7 +12,7 @@ from rnnx.scans import Associative, Sequential
 QUICK = {"xla_backend_optimization_level": 0}
 D, N, B = 3, 4, 3
 # In blocks of a CPU; in chunks of chunks with something over; in blocks of chunks.
-WAYS = [Associative(), Associative(chunk=4, block=0), Associative(chunk=4, block=30)]
+WAYS = [Associative(), Associative(chunk=0, block=0), Associative(chunk=4, block=0), Associative(chunk=4, block=30)]
 
 
 @pytest.mark.parametrize("name, steps, reverse", [("lru", 103, False), ("deltanet", 50, True)])
@@ -43,7 +43,7 @@ def test_blocks_and_chunks(name, steps, reverse):
     assert not np.allclose(control[0], want[0])
 
 
-@pytest.mark.parametrize("given, says", [({"chunk": 0}, "at least 1"), ({"block": -1}, "at least 0")], ids=str)
+@pytest.mark.parametrize("given, says", [({"chunk": -1}, "at least 0"), ({"unroll": 0}, "at least 1"), ({"block": -1}, "at least 0")], ids=str)
 def test_refused(given, says):
     with pytest.raises(ValueError, match=says) as error:
         Associative(**given)
