@@ -67,5 +67,5 @@ VARIANTS = {
     "digits": ("plain", "permuted"),
     "text": ("characters", "bytes"),
 }
-METHODS = ("auto", "sequential", "deferred", "checkpointed", "associative", "newton")
+METHODS = ("auto", "sequential", "deferred", "checkpointed", "associative", "newton", "native")
 OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd")

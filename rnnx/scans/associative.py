@@ -20,16 +20,17 @@ from rnnx.types import powers
 class Associative:
     """h_t = A_t h_{t-1} + b_t with all A_t, b_t at once, then the states, then all outputs at once. Affine cells.
 
-    chunk: 1 takes the recurrence step after step. 0: all prefixes at once, 2 log2(T) steps in a row and as many copies of
-        A and b. More: chunks of about so many steps side by side, which is some 2 chunk log(T) / log(chunk) steps in a
-        row (`rnnx.kernels.affine_tree`). Both multiply A with A: N^3 a step where A is dense.
+    chunk: 1 takes the recurrence step after step. 0: all prefixes at once, 2 log2(T) steps in a row and as many copies
+        of A and b. More: chunks of about so many steps side by side, which is some 2 chunk log(T) / log(chunk) steps in
+        a row (`rnnx.kernels.affine_tree`). The last two multiply A with A: N^3 a step where A is dense.
     block: the sequence goes through in blocks of about so many steps, one after the other, and the gradient computes
         a block's A, b and states again: memory O(T / block) states and one block. 0: all of it at once.
     unroll: visits that share one trip of a loop.
 
-    None chooses by platform. On a CPU: step after step, in blocks that stay in the cache. Elsewhere, no blocks; all
-    prefixes at once where A is diagonal, chunks of 16 where it is not. Derivatives of every order work, and are as parallel. A product of many A overflows where A grows
-    (a dense A of spectral radius above 1): NaN then, where the loop, from a state of exactly 0, gives 0.
+    None chooses by platform. On a CPU: step after step, in blocks that stay in the cache. Elsewhere, no blocks: all
+    prefixes at once where A is diagonal, chunks of 16 where it is not. Derivatives of every order work, and are as
+    parallel. A product of many A overflows where A grows (a dense A of spectral radius above 1): NaN then, where the
+    loop, from a state of exactly 0, gives 0.
 
     Source: Blelloch 1990 (CMU-CS-90-190), section 1.4; Martin & Cundy 2018 (arXiv:1709.04057).
     """
@@ -53,7 +54,11 @@ class Associative:
     def chosen(self, platform: str, kind: str) -> "Associative":
         """The same with every field told."""
         cpu = platform == "cpu"
-        told = {"chunk": 1 if cpu else 0 if kind in ("diagonal", "pair") else 16, "block": 16 if cpu else 0, "unroll": 16 if cpu else 4}
+        told = {
+            "chunk": 1 if cpu else 0 if kind in ("diagonal", "pair") else 16,
+            "block": 16 if cpu else 0,
+            "unroll": 16 if cpu else 4,
+        }
         return dataclasses.replace(self, **{name: value for name, value in told.items() if getattr(self, name) is None})
 
     def way(self) -> Callable[..., Any]:

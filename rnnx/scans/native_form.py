@@ -57,6 +57,8 @@ def form_of(cell: Any, structure: Any, shapes: tuple) -> Form:
     for leaf in leaves:
         if leaf.shape != (units,) or leaf.dtype != dtype:
             raise Refused(f"a leaf of its state is {leaf.dtype}{list(leaf.shape)}, not {dtype}[{units}] as the first")
+    if dtype == jnp.float16:
+        raise Refused("its state is float16")
     if "affine" in powers(cell) and cell.kind in ("diagonal", "pair"):
         return _affine(cell, weights, state, x, units)
     if "pointwise" in powers(cell):
@@ -231,7 +233,8 @@ def programs_of(form: Form, given: tuple[bool, ...], store: bool, weights: bool)
         return list(rows[:s]), list(rows[s : s + g]), list(rows[s + g : s + g + r]), list(rows[s + g + r :])
 
     def ahead(*rows: Array) -> list:
-        return form.update(*split(rows)[:3])
+        # What is carried is rounded to its dtype, as between any two steps; what lies between is not.
+        return [_rounded(a, kind) for a, kind in zip(form.update(*split(rows)[:3]), form.dtypes, strict=False)]
 
     def back(*rows: Array) -> Any:
         state, gates, own, told = split(rows)
@@ -251,6 +254,10 @@ def programs_of(form: Form, given: tuple[bool, ...], store: bool, weights: bool)
         assemble(back_graph, len(kinds), d_all[: s + g], [d for _, d in rows]),
         tuple(i for i, _ in rows),
     )
+
+
+def _rounded(a: Array, dtype: Any) -> Array:
+    return a.astype("float32").astype(dtype) if dtype == jnp.bfloat16 else a
 
 
 def _stored(ahead: Graph, new: list[int], back: Graph, d_all: list[int], gates: range) -> tuple[tuple, dict]:

@@ -43,7 +43,11 @@ def test_blocks_and_chunks(name, steps, reverse):
     assert not np.allclose(control[0], want[0])
 
 
-@pytest.mark.parametrize("given, says", [({"chunk": -1}, "at least 0"), ({"unroll": 0}, "at least 1"), ({"block": -1}, "at least 0")], ids=str)
+@pytest.mark.parametrize(
+    "given, says",
+    [({"chunk": -1}, "at least 0"), ({"unroll": 0}, "at least 1"), ({"block": -1}, "at least 0")],
+    ids=str,
+)
 def test_refused(given, says):
     with pytest.raises(ValueError, match=says) as error:
         Associative(**given)

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import importlib.metadata
 import re
 import sys
 import warnings
@@ -47,6 +46,8 @@ def instructions() -> str:
 
 def _path() -> Path | None:
     """Beside this file in an installed package; of an editable one, in site-packages."""
+    import importlib.metadata  # slow to import, and read once
+
     candidates = [Path(__file__).with_name(NAME)]
     for entry in sys.path:
         try:

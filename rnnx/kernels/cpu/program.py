@@ -14,7 +14,7 @@ import numpy as np
 # In the order of `enum What` in src/plan.h.
 WHATS = (
     "copy add sub mul div neg abs max min sign floor sqrt exp expm1 log log1p tanh logistic lt le eq ne select "
-    "muladd mulsub submul accumulate"
+    "muladd mulsub submul accumulate bfloat16"
 ).split()
 CODE = {name: number for number, name in enumerate(WHATS)}
 
@@ -73,6 +73,8 @@ class Graph:
             neutral = values.index(what == "mul")
             if what == "mul" or operands[neutral] != operands[1 - neutral]:
                 return operands[1 - neutral]
+        if what == "bfloat16" and self.nodes[operands[0]][0] == what:
+            return operands[0]
         if what == "add":
             for a, b in (operands, operands[::-1]):
                 if self.nodes[b][0] == "neg":
@@ -179,7 +181,9 @@ def _converted(graph: Graph, a: int, old: Any, new: Any) -> int:
     was, becomes = ("flag" if t == np.bool_ else jnp.issubdtype(t, jnp.floating) and "float" for t in (old, new))
     if becomes == "flag" and was == "float":
         return graph.op("ne", a, graph.constant(0))
-    if was and becomes:
+    if new == jnp.bfloat16:
+        return graph.op("bfloat16", a)
+    if was and becomes and new != jnp.float16:
         return a
     raise NotImplementedError(f"update converts {old} to {new}, which the native kernel does not")
 

@@ -47,7 +47,9 @@ bool backward(const Backward<T>& b, int64_t threads, const Parallel& parallel) {
 
   const int64_t panels =
       (b.cache.empty() ? packed.gates.places.size() : 0) + packed.state.places.size() + packed.inputs.places.size();
-  const bool done = every(parallel, z.groups * panels, [&](int64_t i) { pack(b, packed, i / panels, i % panels); }) &&
+  const int64_t bytes = z.groups * (packed.gates.size + packed.state.size + packed.inputs.size) * int64_t(sizeof(T));
+  const bool done = pack_all(parallel, bytes, z.groups * panels,
+                             [&](int64_t i) { pack(b, packed, i / panels, i % panels); }) &&
                     every(parallel, sums.size(), [&](int64_t i) {
                       const Piece<T> piece(z, b.in, division, i);
                       BackwardPiece<T>(b, packed, piece, sums[i]).run();

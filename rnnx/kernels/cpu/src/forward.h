@@ -72,7 +72,7 @@ bool forward(const Forward<T>& f, int64_t threads, const Parallel& parallel) {
   packed = Packed<T>(std::move(packed.places), z.groups, arena);
   const Division division(z, threads);
   const int64_t panels = packed.places.size();
-  return every(parallel, z.groups * panels,
+  return pack_all(parallel, z.groups * packed.size * int64_t(sizeof(T)), z.groups * panels,
                [&](int64_t i) {
                  const Place& place = packed.places[i % panels];
                  pack_gate(z, f.in, i / panels, place, packed.data + i / panels * packed.size + place.at);

@@ -160,6 +160,22 @@ inline Vec<T> square_root(Vec<T> x) {
   return r;
 }
 
+// The nearest bfloat16, ties to even.
+template <class T>
+inline Vec<T> bfloat16(Vec<T> x) {
+  if constexpr (sizeof(T) == 8) {
+    for (int i = 0; i < lanes<T>; i++) {
+      const float narrow = float(x[i]);
+      x[i] = bfloat16<float>(all<float>(narrow))[0];
+    }
+    return x;
+  } else {
+    const Int<T> word = bits<T>(x), odd = (word >> 16) & 1;
+    const Vec<T> near = (Vec<T>)((word + (odd + 0x7fff)) & (~Int<T>{} << 16));
+    return x != x ? x : near;
+  }
+}
+
 template <class T>
 inline Vec<T> sign(Vec<T> x) {
   const Vec<T> zero = all<T>(T(0)), one = all<T>(T(1));

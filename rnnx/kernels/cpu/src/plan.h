@@ -10,7 +10,7 @@ namespace rnnx {
 // The operations of a program; rnnx/kernels/cpu/program.py counts them in this order.
 enum What : int32_t {
   COPY, ADD, SUB, MUL, DIV, NEG, ABS, MAX, MIN, SIGN, FLOOR, SQRT, EXP, EXPM1, LOG, LOG1P, TANH, LOGISTIC,
-  LT, LE, EQ, NE, SELECT, MULADD, MULSUB, SUBMUL, ACCUMULATE, WHATS
+  LT, LE, EQ, NE, SELECT, MULADD, MULSUB, SUBMUL, ACCUMULATE, BFLOAT16, WHATS
 };
 
 struct Op {

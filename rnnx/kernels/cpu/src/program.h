@@ -99,6 +99,7 @@ class Runner {
         case MULADD: RNNX_EACH(a * B + C)
         case MULSUB: RNNX_EACH(a * B - C)
         case SUBMUL: RNNX_EACH(C - a * B)
+        case BFLOAT16: RNNX_EACH(bfloat16<T>(a))
         case ACCUMULATE: RNNX_EACH(load(d + j) + a)
       }
 #undef RNNX_EACH

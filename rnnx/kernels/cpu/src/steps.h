@@ -136,5 +136,13 @@ inline bool every(const Parallel& parallel, int64_t count, const std::function<v
   return !failed;
 }
 
+// Packs panels: all by the caller where that is over before another thread would have woken.
+template <class Work>
+inline bool pack_all(const Parallel& parallel, int64_t bytes, int64_t count, const Work& work) {
+  if (bytes > 131072) return every(parallel, count, work);
+  for (int64_t i = 0; i < count; i++) work(i);
+  return true;
+}
+
 }  // namespace RNNX_TARGET
 }  // namespace rnnx
