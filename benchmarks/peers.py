@@ -37,14 +37,14 @@ def programs(cell: str, shape: tuple, names: list[str]) -> dict[str, Any]:
     import jax
     import numpy as np
 
-    from benchmarks.rivals import BATCH_FIRST, RIVALS, by_rnnx, by_scan
+    from benchmarks.rivals import BATCH_FIRST, RIVALS, by_rnnx
     from rnnx.cells import CELLS
 
     batch, steps, inputs, units = shape
     keys = jax.random.split(jax.random.key(0))
     params = CELLS[cell](inputs, units).init(keys[0])
     xs = jax.random.normal(keys[1], (steps, batch, inputs))
-    told = {"rnnx": by_rnnx(cell, params, xs), "rnnx, plain scan": by_scan(cell, params, xs)}
+    told = {"rnnx": by_rnnx(cell, params, xs)}
     want = told["rnnx"][0](), *told["rnnx"][1]()
     for name in names:
         try:
@@ -116,7 +116,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             ratios: dict[str, list[float]] = {}
             for shape in dict.fromkeys(row["shape"] for row in some):
                 here = {row["system"]: row["ratio"] for row in some if row["shape"] == shape}
-                peers = [r for name, r in here.items() if name != "torch" and not name.startswith("rnnx")]
+                peers = [r for name, r in here.items() if name not in ("torch", "rnnx")]
                 here |= {"best JAX peer": min(peers)} if peers else {}
                 for name, ratio in here.items():
                     ratios.setdefault(name, []).append(ratio)

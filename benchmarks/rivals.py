@@ -45,12 +45,6 @@ def by_rnnx(name: str, params: Any, xs: Any) -> Programs:
     return jaxed(lambda p, xs: jax.vmap(lambda x: rnnx.scan(cell, p, x)[1], 1, 1)(xs), params, xs)
 
 
-def by_scan(name: str, params: Any, xs: Any) -> Programs:
-    """rnnx's own loop in plain JAX."""
-    cell = CELLS[name](xs.shape[2], jax.tree.leaves(params)[-1].shape[-1])
-    return jaxed(lambda p, xs: jax.vmap(lambda x: rnnx.scan(cell, p, x, method="sequential")[1], 1, 1)(xs), params, xs)
-
-
 def by_torch(name: str, params: Any, xs: Any) -> Programs:
     import torch
 

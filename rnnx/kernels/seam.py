@@ -28,7 +28,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
-from rnnx.kernels.seam_axes import STATE, STEPS, WEIGHT, fold, grouped, grown, split, spread
+from rnnx.kernels.seam_axes import STATE, STEPS, WEIGHT, apart, fold, grouped, grown, split, spread
 
 
 class Engine(Protocol):
@@ -40,8 +40,8 @@ class Engine(Protocol):
         forward_whole(weights, xs, state, marks, wanted) -> final, states, cache, as lists of leaves
         backward_whole(primals, states, cache, cotangents, needs) -> as `backward`
 
-    `wanted` has a flag for every leaf of states and cache (None: all), and None may stand for what is not; leaves of
-    the cotangents are None where they are zero. Derivatives of these are those of the other three.
+    `wanted` has a flag for every leaf of states and cache (None: all), and anything may stand for what is not wanted;
+    leaves of the cotangents are None where they are zero. Derivatives of these are those of the other three.
     """
 
     whole: tuple[str, ...]
@@ -126,7 +126,7 @@ def _run_forward(*operands: Array, plan: _Plan, wanted: tuple | None = None, pla
     args = split(operands, plan.weights, plan.xs, plan.state, plan.marks)
     if platform in plan.engine.whole:
         final, states, cache = plan.engine.forward_whole(*args, wanted)
-        return [*final, *(a for a in (*states, *cache) if a is not None)]
+        return _some([*final, *states, *cache], plan, wanted)
     function = partial(plan.engine.forward, platform=platform)
     out = grouped(function, (WEIGHT, STEPS, STATE, STEPS), (STATE, STEPS, STEPS))(*args)
     return _some(jax.tree.leaves(out), plan, wanted)
@@ -222,8 +222,7 @@ def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
             out = [a if i is None else jnp.squeeze(a, i) for a, i in zip(out, others, strict=True)]
             return out, [where[0] for where in out_axes]
         places = [where[which] for where in out_axes]
-        shaped = [a.reshape(*a.shape[:p], size, -1, *a.shape[p + 1 :]) for a, p in zip(out, places, strict=True)]
-        return shaped, places
+        return [apart(a, size, p) for a, p in zip(out, places, strict=True)], places
 
     batching.primitive_batchers[primitive] = rule
 

@@ -68,4 +68,9 @@ def fold(a: Array, dim: int | None, size: int, where: tuple, which: int) -> Arra
     if place is None:
         return a  # shared weights
     a = repeated(a, size, place) if dim is None else jnp.moveaxis(a, dim, place)
-    return a.reshape(*a.shape[:place], -1, *a.shape[place + 2 :])
+    return a.reshape(*a.shape[:place], a.shape[place] * a.shape[place + 1], *a.shape[place + 2 :])
+
+
+def apart(a: Array, size: int, place: int) -> Array:
+    """The axis at `place` as two, the first of `size`."""
+    return a.reshape(*a.shape[:place], size, a.shape[place] // size, *a.shape[place + 1 :])

@@ -23,13 +23,14 @@ class Native:
     stored as such and computed in float32. CPUs only.
 
     store: whether a gradient keeps the gates (one array [T, B, N] each), or computes them again by one more product:
-    less than half the memory, at about 1.2 times the time.
+    less than half the memory, at about 1.2 times the time. None keeps them unless they are many and the product short:
+    fresh memory has its price too.
 
     Forward mode and second derivatives are those of Deferred. Cost: `rnnx.cells` tells flops a step; memory of a
     gradient O(T) states and, where stored, gates. Source: Appleyard, Kocisky & Blunsom 2016 (arXiv:1604.01946).
     """
 
-    store: bool = True
+    store: bool | None = None
 
     def refuses(self, cell: Any) -> str | None:
         """Why this method cannot take `cell`, or this machine cannot run it."""

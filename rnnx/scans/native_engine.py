@@ -15,6 +15,7 @@ from rnnx.scans.loop import Loop
 from rnnx.scans.native_form import Form, form_of, programs_of
 from rnnx.types import state_of
 
+MANY, SHORT = 24 * 2**20, 80  # bytes of gates and states; numbers that a gate sums
 tree_map = jax.tree.map
 
 
@@ -49,19 +50,29 @@ class Kernel(Loop):
     whole = ("cpu",)
 
     own: Any  # the cell itself, where Loop holds a factored view of it
-    store: bool
+    store: bool | None
 
     def plain(self, batch: int) -> bool:
         del batch
         return False
+
+    def _stores(self, form: Form, xs: Any, steps: int, batch: int) -> bool:
+        """Whether gates are kept; else their arrays have no numbers. Measured where memory comes fresh from the system,
+        as large temporaries of XLA do: then a short product costs less than the pages to keep its result in."""
+        if self.store is not None:
+            return self.store
+        shape = form.shape
+        size = steps * batch * shape.units * (shape.gates + shape.leaves) * form.dtype.itemsize
+        depth = shape.units + sum(a.shape[-1] for a in jax.tree.leaves(xs))
+        return size < MANY or depth > SHORT
 
     # ---------------------------------------------------------------------- one group, as JAX programs
 
     def forward(self, weights: Any, xs: Any, state: Any, marks: Any, *, platform: str = "") -> tuple[Any, Any, Any]:
         final, states, _ = super().forward(weights, xs, state, marks, platform=platform)
         form, first = self._of(weights, xs, state), jax.tree.leaves(states)[0]
-        gates = form.shape.gates if self.store else 0
-        return final, states, [jnp.zeros(first.shape, form.dtype)] * gates
+        width = first.shape[-1] * self._stores(form, xs, *first.shape[:2])
+        return final, states, [jnp.zeros((*first.shape[:2], width), form.dtype)] * form.shape.gates
 
     def backward(self, primals, states, cache, cotangents, *, needs, platform=""):
         return super().backward(primals, states, None, cotangents, needs=needs, platform=platform)
@@ -75,20 +86,24 @@ class Kernel(Loop):
         form, dtype = self._of_groups(weights, xs, state), jax.tree.leaves(state)[0].dtype
         operands, _ = self._operands(form, weights, xs, state, marks)
         count = form.shape.leaves
-        stores = self.store and (wanted is None or any(wanted[count:]))
+        steps, groups, batch = operands.xs.shape[:3]
+        stores = self._stores(form, xs, steps, batch)
+        asked = wanted is None or any(wanted[count:])
         states_wanted = [True] * count if wanted is None else list(wanted[:count])
-        programs = programs_of(form, (True,) * count, stores, True)
+        programs = programs_of(form, (True,) * count, stores and asked, True)
         final, states, cache = call.forward(
             self._shape(form),
-            programs.storing if stores else programs.forward,
+            programs.storing if stores and asked else programs.forward,
             operands,
             states_wanted,
-            programs.stored if stores else None,
+            programs.stored if stores and asked else None,
         )
         told = iter(states)
         states = [next(told).astype(dtype) if has else None for has in states_wanted]
-        if self.store and not stores:
+        if not asked:
             cache = [None] * form.shape.gates
+        elif not stores:
+            cache = [jnp.zeros((steps, groups, batch, 0), form.dtype)] * form.shape.gates
         return [a.astype(dtype) for a in final], states, cache
 
     def backward_whole(
@@ -102,6 +117,7 @@ class Kernel(Loop):
         d_final, d_states = ([wide(a) for a in some] for some in cotangents)
         given = tuple(a is not None for a in d_states)
         inner = (needs[0], needs[1] or (needs[0] and form.shape.given))
+        cache = [a for a in cache if a.shape[-1]]
         programs = programs_of(form, given, bool(cache), needs[0])
         d_maps, d_xs, d_first, d_fresh = call.backward(
             self._shape(form),
