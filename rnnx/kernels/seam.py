@@ -8,7 +8,7 @@ always carry all axes, and `vmap` only makes those longer:
     tangent    its derivative, linear in (dw, dxs, ds)
     backward   the transpose of that: (dw summed over the batch, dxs, ds)
 
-    w [K, ...], s and final [K, B, ...], xs, marks, states and cache [T, K, B, ...]
+    w [K, ...], s and final [K, B, ...], xs, marks, states and cache [K, T, B, ...]
 
 `vmap` over something with weights adds to the groups K, over anything else to the batch B. Asked for a weight
 gradient per example (`vmap` outside `grad`), backward makes the examples groups. An `Engine` says how each of the
@@ -28,7 +28,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
-from rnnx.kernels.seam_axes import STATE, STEPS, WEIGHT, apart, fold, grouped, grown, split, spread
+from rnnx.kernels.seam_axes import STATE, STEPS, WEIGHT, apart, bare_place, fold, grouped, grown, split, spread
 
 
 class Engine(Protocol):
@@ -220,7 +220,7 @@ def _batch(primitive: Primitive, axes_in: Any, axes_out: Any) -> None:
         if bare:
             others = [where[1 - which] for where in out_axes]
             out = [a if i is None else jnp.squeeze(a, i) for a, i in zip(out, others, strict=True)]
-            return out, [where[0] for where in out_axes]
+            return out, [bare_place(where, which) for where in out_axes]
         places = [where[which] for where in out_axes]
         return [apart(a, size, p) for a, p in zip(out, places, strict=True)], places
 

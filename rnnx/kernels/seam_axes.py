@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 # Where the axis of groups stands, and that of the batch: in weights, in states, in what has steps.
-WEIGHT, STATE, STEPS = (0, None), (0, 1), (1, 2)
+WEIGHT, STATE, STEPS = (0, None), (0, 1), (0, 2)
 
 
 def spread(*groups: tuple[Any, tuple]) -> list[tuple]:
@@ -51,11 +51,16 @@ def each(move: Any, tree: Any, axes: Any) -> Any:
 
 def grown(a: Array, dim: int | None, size: int, where: tuple, which: int) -> Array:
     """A bare operand with the mapped axis in its place and the other one of length 1; moved before it is reshaped."""
-    place, first = where[which], where[0]
+    place, other = bare_place(where, which), where[1 - which]
     if place is not None:
-        a = jnp.moveaxis(a, dim, first) if dim is not None else repeated(a, size, first)
-    other = where[1 - which]
+        a = jnp.moveaxis(a, dim, place) if dim is not None else repeated(a, size, place)
     return a if other is None else jnp.expand_dims(a, other)
+
+
+def bare_place(where: tuple, which: int) -> int | None:
+    """Where the mapped axis stands as long as the other one is not there."""
+    place, other = where[which], where[1 - which]
+    return place if place is None or other is None or other > place else place - 1
 
 
 def repeated(a: Array, size: int, place: int) -> Array:

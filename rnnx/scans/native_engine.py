@@ -77,7 +77,7 @@ class Kernel(Loop):
     def backward(self, primals, states, cache, cotangents, *, needs, platform=""):
         return super().backward(primals, states, None, cotangents, needs=needs, platform=platform)
 
-    # ---------------------------------------------------------- all groups, by the kernel: [K, ...], [T, K, B, ...]
+    # ---------------------------------------------------------- all groups, by the kernel: [K, ...], [K, T, B, ...]
 
     def forward_whole(
         self, weights: Any, xs: Any, state: Any, marks: Any, wanted: tuple | None
@@ -86,7 +86,7 @@ class Kernel(Loop):
         form, dtype = self._of_groups(weights, xs, state), jax.tree.leaves(state)[0].dtype
         operands, _ = self._operands(form, weights, xs, state, marks)
         count = form.shape.leaves
-        steps, groups, batch = operands.xs.shape[:3]
+        groups, steps, batch = operands.xs.shape[:3]
         stores = self._stores(form, xs, steps, batch)
         asked = wanted is None or any(wanted[count:])
         states_wanted = [True] * count if wanted is None else list(wanted[:count])
@@ -103,7 +103,7 @@ class Kernel(Loop):
         if not asked:
             cache = [None] * form.shape.gates
         elif not stores:
-            cache = [jnp.zeros((steps, groups, batch, 0), form.dtype)] * form.shape.gates
+            cache = [jnp.zeros((groups, steps, batch, 0), form.dtype)] * form.shape.gates
         return [a.astype(dtype) for a in final], states, cache
 
     def backward_whole(
@@ -146,12 +146,10 @@ class Kernel(Loop):
         def driven(weights: Any, xs: Any) -> Array:
             if not form.shape.given:
                 return _cast(xs, dtype)
-            steps = jax.vmap(jax.vmap(form.drive, (None, 0)), (0, 1), 1)  # over T B, then over K
-            many = tree_map(lambda a: jnp.moveaxis(a, 1, 2).reshape(-1, a.shape[1], *a.shape[3:]), xs)
-            u = steps(weights, many)
-            first = jax.tree.leaves(xs)[0]
-            u = u.reshape(first.shape[0], first.shape[2], *u.shape[1:])
-            return _cast(jnp.moveaxis(u, 2, 1), dtype)
+            groups, steps, batch = jax.tree.leaves(xs)[0].shape[:3]
+            rows = tree_map(lambda a: a.reshape(groups, steps * batch, *a.shape[3:]), xs)
+            u = jax.vmap(jax.vmap(form.drive, (None, 0)))(weights, rows)
+            return _cast(u.reshape(groups, steps, batch, *u.shape[2:]), dtype)
 
         maps, fresh = ready(weights)
         first = [_cast(a, dtype) for a in jax.tree.leaves(state)]

@@ -37,7 +37,7 @@ class Shape:
         return replace(self, reverse=True)
 
     def numbers(self, xs: Array) -> list[int]:
-        steps, groups, batch = xs.shape[:3]
+        groups, steps, batch = xs.shape[:3]
         inputs = 0 if self.given else xs.shape[3]
         counts = self.leaves, self.only_u, self.sums, self.only_v, self.heads, self.rows, self.given, self.reverse
         return [steps, groups, batch, inputs, self.units, *map(int, counts), *_list(self.read)]
@@ -46,11 +46,11 @@ class Shape:
 class Operands(NamedTuple):
     """K groups, B examples each. A field is () where there is nothing of the kind."""
 
-    xs: Array  # [T, K, B, D], or u [T, K, B, driven, N]
+    xs: Array  # [K, T, B, D], or u [K, T, B, driven, N]
     maps: tuple  # w_x [K, D, driven, N] and bias [K, driven, N]; w_h [K, heads, m, recurrent, n]; rows [K, R, N]
     first: list[Array]  # [K, B, N]
     fresh: list[Array]  # [K, N], with starts
-    starts: Array | None  # bool [T, K, B]
+    starts: Array | None  # bool [K, T, B]
     valid: Array | None
 
     def flat(self) -> list[Array]:
@@ -78,12 +78,12 @@ def _run(direction: str, results: list, operands: list[Array], numbers: list[int
 def forward(
     shape: Shape, program: Program, operands: Operands, wanted: list[bool], stored: tuple[int, ...] | None
 ) -> tuple[list[Array], list[Array], list[Array]]:
-    """(final, the states that are wanted, the gates [T, K, B, N] each, or none where `stored` is None).
+    """(final, the states that are wanted, the gates [K, T, B, N] each, or none where `stored` is None).
 
     stored: the gates in whose place an output of the program is stored.
     """
-    steps, groups, batch = operands.xs.shape[:3]
-    one, all_steps = (groups, batch, shape.units), (steps, groups, batch, shape.units)
+    groups, steps, batch = operands.xs.shape[:3]
+    one, all_steps = (groups, batch, shape.units), (groups, steps, batch, shape.units)
     caches = stored is not None
     numbers = [*shape.numbers(operands.xs), *operands.flags(), int(caches), *_list(wanted), *_list(stored or ())]
     counts = shape.leaves, sum(wanted), shape.gates * caches

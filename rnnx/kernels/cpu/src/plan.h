@@ -44,13 +44,13 @@ struct Sizes {
 // Arrays lead with the axes named; a missing one is null.
 template <class T>
 struct Inputs {
-  const T* xs;    // [T, K, B, D], or u [T, K, B, driven, N] where it is given
+  const T* xs;    // [K, T, B, D], or u [K, T, B, driven, N] where it is given
   const T* w_x;   // [K, D, driven, N]
   const T* bias;  // [K, driven, N]
   const T* w_h;   // [K, heads, width / heads, recurrent, N / heads]
   const T* rows;  // [K, rows, N]
   std::vector<const T*> first, fresh;  // [K, B, N] and [K, N], a leaf each
-  const uint8_t *starts, *valid;       // [T, K, B]
+  const uint8_t *starts, *valid;       // [K, T, B]
 };
 
 template <class T>
@@ -59,8 +59,8 @@ struct Forward {
   Program program;  // inputs: state, gates, rows; outputs: new state, then stored gates
   Inputs<T> in;
   std::vector<T*> final;        // [K, B, N]
-  std::vector<T*> states;       // [T, K, B, N], null where nobody wants it
-  std::vector<T*> cache;        // [T, K, B, N], a gate each; empty where nothing is stored
+  std::vector<T*> states;       // [K, T, B, N], null where nobody wants it
+  std::vector<T*> cache;        // [K, T, B, N], a gate each; empty where nothing is stored
   std::vector<int32_t> stored;  // gates that an output of the program replaces in the cache
 };
 

@@ -37,7 +37,7 @@ struct Piece {
   }
 
   int64_t step(int64_t visit) const { return z.reverse ? z.steps - 1 - visit : visit; }
-  int64_t example(int64_t t) const { return (t * z.groups + k) * z.batch + low; }  // of arrays [T, K, B]
+  int64_t example(int64_t t) const { return (k * z.steps + t) * z.batch + low; }  // of arrays [K, T, B]
   int64_t at(int64_t t) const { return example(t) * z.units; }
   int64_t at_state() const { return (k * z.batch + low) * z.units; }
   const T* xs(int64_t t) const { return in.xs + example(t) * (z.given ? z.driven() * z.units : z.inputs); }
