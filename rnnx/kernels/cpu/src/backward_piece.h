@@ -62,6 +62,9 @@ class BackwardPiece {
     Gates<T> products(p_, packed_.gates, starts_);
     before_.assign(z_.leaves, std::vector<const T*>(chunk_));
     xs_.resize(chunk_);
+    now_.resize(z_.leaves);
+    to_.resize(z_.gates());
+    segments_.resize(z_.gates());
     bool first = true;
     for (int64_t end = z_.steps; end > 0; first = false) {
       const int64_t begin = std::max<int64_t>(0, end - chunk_);
@@ -103,7 +106,6 @@ class BackwardPiece {
     const int64_t t = p_.step(visit);
     xs_[i] = p_.xs(t);
     const bool patched = p_.any_start(t) || !p_.all_valid(t);
-    std::vector<const T*> now(z_.leaves);
     for (int s = 0; s < z_.leaves; s++) {
       const T* from = visit ? b_.states[s] + p_.at(p_.step(visit - 1)) : b_.in.first[s] + p_.at_state();
       if (patched) {
@@ -118,12 +120,11 @@ class BackwardPiece {
         }
         from = to;
       }
-      before_[s][i] = now[s] = from;
+      before_[s][i] = now_[s] = from;
     }
     if (!b_.cache.empty()) return;
-    std::vector<T*> gates(z_.gates());
-    for (int g = 0; g < z_.gates(); g++) gates[g] = own_gate(i, g);
-    products.compute(t, now, gates);
+    for (int g = 0; g < z_.gates(); g++) to_[g] = own_gate(i, g);
+    products.compute(t, now_, to_);
   }
 
   void step(int64_t visit, int64_t i, Runner<T>& runner) {
@@ -161,11 +162,10 @@ class BackwardPiece {
 
   void through_state(int64_t visit, int64_t i) {
     const int64_t n = z_.units / z_.heads;
-    std::vector<Segment<T>> segments(z_.recurrent());
     for (const Place& place : packed_.state.places) {
       for (int g = 0; g < z_.recurrent(); g++)
-        segments[g] = {d_gate(i, z_.only_u + g) + place.head * n, z_.units, n};
-      multiply(segments.data(), z_.recurrent(), p_.rows, packed_.state.panel(p_.k, place, nullptr),
+        segments_[g] = {d_gate(i, z_.only_u + g) + place.head * n, z_.units, n};
+      multiply(segments_.data(), z_.recurrent(), p_.rows, packed_.state.panel(p_.k, place, nullptr),
                carried(place.gate, visit) + place.from, z_.units, true);
     }
   }
@@ -178,10 +178,9 @@ class BackwardPiece {
           std::memcpy(to, d_gate(i, g) + r * z_.units, z_.units * sizeof(T));
       return;
     }
-    std::vector<Segment<T>> segments(z_.driven());
-    for (int g = 0; g < z_.driven(); g++) segments[g] = {d_gate(i, g), z_.units, z_.units};
+    for (int g = 0; g < z_.driven(); g++) segments_[g] = {d_gate(i, g), z_.units, z_.units};
     for (const Place& place : packed_.inputs.places)
-      multiply(segments.data(), z_.driven(), p_.rows, packed_.inputs.panel(p_.k, place, nullptr),
+      multiply(segments_.data(), z_.driven(), p_.rows, packed_.inputs.panel(p_.k, place, nullptr),
                b_.d_xs + p_.example(t) * z_.inputs + place.from, z_.inputs, false);
   }
 
@@ -246,7 +245,9 @@ class BackwardPiece {
   const int64_t chunk_;
   T *repeated_, *d_rows_, *starts_, *gates_, *changed_, *d_gates_, *carry_;
   std::vector<std::vector<const T*>> before_;  // [leaf][step of the chunk]
-  std::vector<const T*> xs_;
+  std::vector<const T*> xs_, now_;             // [step of the chunk], [leaf]
+  std::vector<T*> to_;                         // [gate]
+  std::vector<Segment<T>> segments_;           // [gate]
 };
 
 }  // namespace RNNX_TARGET
