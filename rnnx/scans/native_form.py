@@ -5,9 +5,11 @@ v is part of the update. An affine one of the kinds "diagonal" and "pair" is h =
 as gates that the input alone drives.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +20,7 @@ from rnnx.cells import parts
 from rnnx.kernels.cpu import linear
 from rnnx.kernels.cpu.call import Shape
 from rnnx.kernels.cpu.program import Graph, Program, assemble, trace
+from rnnx.kernels.cpu.rows import Uncut, cut
 from rnnx.scans.associative import depends
 from rnnx.scans.gates import gates_of, row_list
 from rnnx.types import apply, powers
@@ -107,7 +110,7 @@ def _zeros(like: Any) -> Any:
 
 def _pointwise(cell: Any, weights: Any, state: Any, x: Any, units: int) -> Form:
     u, v = jax.eval_shape(cell.drive, weights, x), jax.eval_shape(cell.recur, weights, state)
-    batch = functools.partial(tree_map, lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype))
+    batch = partial(tree_map, lambda a: jax.ShapeDtypeStruct((1, *a.shape), a.dtype))
     gates = gates_of(cell, weights, batch(state), batch(u), batch(v))
     told = _told(cell, weights)
     diagonal = told.kind == "diagonal"
@@ -161,10 +164,45 @@ def _pointwise(cell: Any, weights: Any, state: Any, x: Any, units: int) -> Form:
 
 
 def _driven(form: Form, weights: Any, x: Any, known: Any = None) -> Form:
-    """The form with its drive as a matrix, or with u given where it has none."""
-    if not isinstance(x, jax.ShapeDtypeStruct) or x.ndim != 1 or not linear.affine(form.drive, weights, x):
-        return form._replace(shape=dataclasses.replace(form.shape, given=True))
-    return form._replace(linear=known or (lambda weights: linear.matrix(functools.partial(form.drive, weights), x)))
+    """The form with its drive as a matrix; as a matrix and a part of the update; or with u given."""
+    if isinstance(x, jax.ShapeDtypeStruct) and x.ndim == 1:
+        if linear.affine(form.drive, weights, x):
+            return form._replace(linear=known or (lambda weights: linear.matrix(partial(form.drive, weights), x)))
+        if not form.shape.sums:
+            with contextlib.suppress(Uncut, NotImplementedError):
+                return _split(form, weights, x)
+    return form._replace(shape=dataclasses.replace(form.shape, given=True))
+
+
+def _split(form: Form, weights: Any, x: Any) -> Form:
+    """The form with the elementwise end of its drive in the update. Raises Uncut, or what the table cannot do."""
+    shape, told = form.shape, cut(form.drive, weights, x, form.shape.units)
+    own = len(told.dtypes) - told.rows
+
+    def update(leaves: list, gates: list, rows: list) -> list:
+        driven = told.finish(gates[: told.rows], rows[shape.rows :])
+        return form.update(leaves, [*driven, *gates[told.rows :]], rows[: shape.rows])
+
+    def rows(weights: Any) -> Array:
+        return jnp.concatenate(
+            [
+                *([form.rows(weights)] if form.rows else ()),
+                *([_stacked(told.constants(weights), form.dtype)] if own else ()),
+            ]
+        )
+
+    s, g = shape.leaves, shape.leaves + shape.driven
+    kinds = (*form.dtypes[:s], *told.dtypes[: told.rows], *form.dtypes[g:], *told.dtypes[told.rows :])
+    made = form._replace(
+        shape=dataclasses.replace(shape, only_u=told.rows, rows=shape.rows + own),
+        dtypes=kinds,
+        update=update,
+        drive=told.affine,
+        linear=lambda weights: linear.matrix(partial(told.affine, weights), x),
+        rows=rows if shape.rows + own else None,
+    )
+    programs_of(made, (True,) * s, True, True)
+    return made
 
 
 def _told(cell: Any, weights: Any) -> Any:

@@ -37,12 +37,18 @@ def _affine(jaxpr: Any, moving: list[bool]) -> list[bool] | None:
             out = _affine(getattr(inner, "jaxpr", inner), flags)
             if out is None:
                 return None
-        elif not (name in _TOGETHER or name in _ONE and sum(flags) == 1 or name in _FIRST and flags[0] == sum(flags)):
-            return None
-        elif not all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in equation.outvars):
+        elif not affine_step(equation, flags):
             return None
         depends |= {v for v, moves in zip(equation.outvars, out, strict=True) if moves}
     return [not hasattr(atom, "val") and atom in depends for atom in jaxpr.outvars]
+
+
+def affine_step(equation: Any, moving: list[bool]) -> bool:
+    """Whether one equation is affine in those operands that move, taken together."""
+    name = equation.primitive.name
+    if not all(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in equation.outvars):
+        return False
+    return name in _TOGETHER or name in _ONE and sum(moving) == 1 or name in _FIRST and moving[0] and sum(moving) == 1
 
 
 def matrix(function: Callable[[Array], Array], x: Any) -> tuple[Array, Array]:
