@@ -51,7 +51,18 @@ def best(cell: Any, steps: int, platform: str) -> tuple[Any, str]:
         return Sequential(), "nothing to gain in so few steps"
     if platform == "cpu" and Native().refuses(cell) is None:
         return Native(), "the compiled kernel takes it"
+    if platform == "cpu" and not _plain(cell):
+        return (
+            Sequential(),
+            "more than gates and one update: XLA's own derivative of the loop is faster on most such cells",
+        )
     return Deferred(), "weight gradients of a batch are one product for many steps"
+
+
+def _plain(cell: Any) -> bool:
+    """Whether a step is gates and an elementwise update, on a state of rows alike."""
+    simple = "pointwise" in powers(cell) or ("affine" in powers(cell) and cell.kind in ("diagonal", "pair"))
+    return simple and len({leaf.shape for leaf in jax.tree.leaves(state_of(cell))}) == 1
 
 
 def explain(

@@ -153,7 +153,8 @@ def test_explain():
     told = rnnx.explain(LSTM(D, N), 100, batch=32, platform="cpu")
     first = "Deferred" if library.missing() else "Native"
     assert first in told.splitlines()[0] and "associative cannot take it" in told and "0.1 MiB" in told
-    assert "Deferred" in rnnx.explain(CELLS["mgu"](D, N), 100, platform="cpu").splitlines()[0]
+    assert "Sequential" in rnnx.explain(CELLS["mgu"](D, N), 100, platform="cpu").splitlines()[0]
+    assert "Deferred" in rnnx.explain(CELLS["s4d"](D, N), 100, platform="cpu").splitlines()[0]
     assert "Associative" in rnnx.explain(CELLS["s5"](D, N), 1000, platform="gpu").splitlines()[0]
     assert "layer 1:" in rnnx.explain(Stack((LSTM(D, N), GRU(N, N))), 10)
     assert rnnx.explain(LSTM(D, N), 1).startswith("Sequential")
