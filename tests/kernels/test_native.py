@@ -15,9 +15,10 @@ import pytest
 
 import rnnx
 from rnnx.cells import CELLS, GRU, LSTM, Elman, Precision, parts
-from rnnx.kernels.cpu import call, library
+from rnnx.kernels.cpu import call, library, linear, rows
 from rnnx.kernels.cpu.program import Program, assemble, trace
 from rnnx.scans import Native, Sequential, methods
+from rnnx.scans.native_engine import form_of_cell
 from rnnx.types import cell as register
 
 SOURCES = Path(library.__file__).parent / "src"
@@ -274,3 +275,43 @@ def test_under_sanitisers(tmp_path):
     told = subprocess.run([str(program)], capture_output=True, text=True)
     assert told.returncode == 0, told.stdout + told.stderr
     assert int(told.stdout.split()[0]) >= 64
+
+
+# ------------------------------------------------------------------------------- what becomes of a drive
+
+
+def affine_drive(arguments, x):
+    return (x @ arguments).reshape(2, 4) + 1.0
+
+
+def gated_drive(arguments, x):
+    a, b = (x @ arguments).reshape(2, 4)
+    return jnp.stack([jax.nn.sigmoid(a) * b, jnp.log1p(jnp.exp(a))])
+
+
+def crossing_drive(arguments, x):
+    return jax.nn.softmax((x @ arguments).reshape(2, 4))
+
+
+def test_the_matrix_of_an_affine_drive():
+    w, x = jax.random.normal(jax.random.key(0), (3, 8)), jnp.arange(3.0)
+    assert linear.affine(affine_drive, w, x) and not linear.affine(gated_drive, w, x)
+    matrix, constant = linear.matrix(lambda x: affine_drive(w, x), x)
+    np.testing.assert_allclose(jnp.tensordot(x, matrix, 1) + constant, affine_drive(w, x), rtol=1e-14)
+
+
+def test_the_elementwise_end_of_a_drive_is_cut_off():
+    w, x = jax.random.normal(jax.random.key(0), (3, 8)), jnp.arange(3.0)
+    told = rows.cut(gated_drive, w, x, 4)
+    assert told.rows == 2 and linear.affine(told.affine, w, x)
+    got = told.finish(list(told.affine(w, x)), told.constants(w))
+    np.testing.assert_allclose(jnp.stack(got), gated_drive(w, x), rtol=1e-14)
+    for wrong in (crossing_drive, affine_drive):  # mixes units; has no such end
+        with pytest.raises(rows.Uncut):
+            rows.cut(wrong, w, x, 4).finish(list(told.affine(w, x)), [])
+
+
+@needs_kernel
+def test_gated_affine_cells_keep_no_array_of_their_coefficients():
+    assert not form_of_cell(CELLS["mingru"](3, 4)).shape.given
+    assert form_of_cell(CELLS["minimalrnn"](3, 4)).shape.given  # control: its drive ends in more than that

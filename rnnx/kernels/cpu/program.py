@@ -4,7 +4,7 @@ The function is traced to a jaxpr of elementwise primitives over [N] and scalars
 that are added become one operation, and what is read no more gives its row to what comes next. Booleans are 0 and 1.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -191,7 +191,7 @@ def _converted(graph: Graph, a: int, old: Any, new: Any) -> int:
 # ------------------------------------------------------------------------------------------------- to a table
 
 
-def assemble(graph: Graph, inputs: int, outputs: list[int], accumulated: list[int] = ()) -> Program:
+def assemble(graph: Graph, inputs: int, outputs: list[int], accumulated: Sequence[int] = ()) -> Program:
     """The table that writes `outputs`, and adds `accumulated` to what stands in the output slots after those."""
     nodes = _fused(graph, [*outputs, *accumulated])
     order = _reachable(nodes, [*outputs, *accumulated])

@@ -113,10 +113,9 @@ def _array(rows: list, shape: tuple) -> np.ndarray:
 def _on_rows(equation: Any, values: list, units: int) -> np.ndarray:
     """One equation: rows picked and ordered, or an elementwise operation on each."""
     name, how, shape = equation.primitive.name, equation.params, equation.outvars[0].aval.shape
-    if len(equation.outvars) != 1 or shape[-1:] != (units,):
+    if len(equation.outvars) != 1 or shape[-1:] != (units,) or not values:
         raise Uncut
-    first = values[0] if values else None
-    rank = len(equation.invars[0].aval.shape) if equation.invars else 0
+    first, rank = values[0], len(equation.invars[0].aval.shape)
     match name:
         case "reshape" | "squeeze" | "expand_dims":
             return first.reshape(shape[:-1])
