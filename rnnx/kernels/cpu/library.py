@@ -45,14 +45,14 @@ def instructions() -> str:
 
 
 def _path() -> Path | None:
-    """Beside this file in an installed package; of an editable one, in site-packages."""
+    """Beside this file in an installed package; of an editable one, in a folder beside the packages (CMakeLists.txt)."""
     import importlib.metadata  # slow to import, and read once
 
     candidates = [Path(__file__).with_name(NAME)]
     for entry in sys.path:
         try:
             found = importlib.metadata.distributions(name="rnnx", path=[entry])
-            candidates += [Path(str(d.locate_file(f"rnnx/kernels/cpu/{NAME}"))) for d in found]
+            candidates += [Path(str(d.locate_file(f"rnnx_native/{NAME}"))) for d in found]
         except OSError:
             continue
     return next((path for path in candidates if path.is_file()), None)
