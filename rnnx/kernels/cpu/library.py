@@ -45,7 +45,7 @@ def instructions() -> str:
 
 
 def _path() -> Path | None:
-    """Beside this file in an installed package; of an editable one, in a folder beside the packages (CMakeLists.txt)."""
+    """Beside this file in an installed package; of an editable one, in a folder of its own (CMakeLists.txt)."""
     import importlib.metadata  # slow to import, and read once
 
     candidates = [Path(__file__).with_name(NAME)]
