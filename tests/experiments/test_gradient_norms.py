@@ -212,6 +212,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path):
     process = start(*SMALL, "--lengths=3000", "--units=200", "--train_steps=100000", f"--out={tmp_path}/run")
     while not (tmp_path / "run" / "run.json").exists():
         time.sleep(0.02)
+    time.sleep(1.0)  # until it is within its unit: before that the first signal is enough
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
