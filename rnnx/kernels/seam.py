@@ -323,8 +323,9 @@ def _plainly(run: Any) -> Any:
     return rule
 
 
-def _forward_dce(used: list[bool], equation: Any) -> tuple[list[bool], Any]:
+def _forward_dce(used: list[bool], *rest: Any) -> tuple[list[bool], Any]:
     """Of a call whose states or gates nobody reads, only the others are computed and stored."""
+    equation = rest[-1]  # newer JAX also says before it which operands are live
     if not any(used):
         return [False] * len(equation.invars), None
     plan, wanted = equation.params["plan"], equation.params["wanted"]

@@ -150,6 +150,8 @@ def _operation(graph: Graph, name: str, operands: list[int], equation: Any) -> i
             return op("select", *operands)
         case "square":
             return op("mul", *operands * 2)
+        case "one_minus_square":
+            return op("sub", one, op("mul", *operands * 2))
         case "integer_pow":
             return _power(graph, operands[0], equation.params["y"])
         case "rsqrt":

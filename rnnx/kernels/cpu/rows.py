@@ -71,7 +71,13 @@ def cut(function: Callable[[Any, Any], Array], arguments: Any, x: Any, units: in
         for v in (*bases, *fixed):
             known[v] = _array([next(waiting) for _ in range(math.prod(v.aval.shape[:-1]))], v.aval.shape[:-1])
         for equation in later:
-            known[equation.outvars[0]] = _on_rows(equation, [_value(known, a) for a in equation.invars], units)
+            values = [_value(known, a) for a in equation.invars]
+            if equation.primitive.name == "unstack" and equation.params["axis"] < values[0].ndim:
+                parts = np.moveaxis(values[0], equation.params["axis"], 0)
+                parts = [part if isinstance(part, np.ndarray) else _array([part], ()) for part in parts]
+                known.update(zip(equation.outvars, parts, strict=True))
+            else:
+                known[equation.outvars[0]] = _on_rows(equation, values, units)
         return list(known[jaxpr.outvars[0]].reshape(-1))
 
     kinds = [v.aval.dtype for v in (*bases, *fixed) for _ in range(math.prod(v.aval.shape[:-1]))]
