@@ -12,7 +12,8 @@ from jax import Array
 
 from rnnx.kernels.cpu import call
 from rnnx.scans.loop import Loop
-from rnnx.scans.native_form import Form, form_of, programs_of
+from rnnx.scans.native_form import Form, form_of
+from rnnx.scans.native_programs import programs_of
 from rnnx.types import state_of
 
 MANY, SHORT = 24 * 2**20, 80  # bytes of gates and states; numbers that a gate sums
