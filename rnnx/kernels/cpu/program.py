@@ -21,7 +21,9 @@ CODE = {name: number for number, name in enumerate(WHATS)}
 _SAME = "add sub mul div neg abs max min sign floor sqrt exp expm1 log log1p tanh logistic lt le eq ne".split()
 _COMMUTES = {"add", "mul", "eq", "ne"}
 _NOTHING = {"copy", "copy_p", "stop_gradient", "broadcast_in_dim", "optimization_barrier", "pvary"}
-_INSIDE = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "remat"}
+INSIDE = {"jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr", "remat"}
+_OTHERS = "add_any gt ge select_n square one_minus_square integer_pow rsqrt exp2 clamp is_finite and or not".split()
+ELEMENTWISE = {*_SAME, *_NOTHING, *_OTHERS, "convert_element_type"}  # primitives that a table can stand for
 _NUMPY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide, "neg": np.negative, "abs": np.abs,
     "max": np.maximum, "min": np.minimum, "sign": np.sign, "floor": np.floor, "sqrt": np.sqrt, "exp": np.exp,
@@ -125,7 +127,7 @@ def _walk(graph: Graph, jaxpr: Any, consts: list[int], given: list[int]) -> list
     for equation in jaxpr.eqns:
         operands = [read(atom) for atom in equation.invars]
         name = equation.primitive.name
-        if name in _INSIDE:
+        if name in INSIDE:
             inner = next(equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params)
             consts = [_constant(graph, c) for c in getattr(inner, "consts", ())]
             out = _walk(graph, getattr(inner, "jaxpr", inner), consts, operands)

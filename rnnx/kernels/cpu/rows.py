@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from rnnx.kernels.cpu.linear import affine_step
+from rnnx.kernels.cpu.program import ELEMENTWISE, INSIDE
 
 MOST = 2  # rows at the cut for each row of the result: beyond that the products would be the larger cost
 
@@ -137,11 +138,11 @@ def _on_rows(equation: Any, values: list, units: int) -> np.ndarray:
             row = jnp.full((units,), first) if not isinstance(first, np.ndarray) else first[()]
             return _array([row] * math.prod(shape[:-1]), shape[:-1])
         case "broadcast_in_dim" if how["broadcast_dimensions"][-1] == len(shape) - 1:
-            places = [shape[i] if i in how["broadcast_dimensions"] else 1 for i in range(len(shape) - 1)]
-            return np.broadcast_to(first.reshape([p if p == 1 else -1 for p in places] or ()), shape[:-1])
-        case "slice" | "stack" | "concatenate" | "broadcast_in_dim" | "transpose" | "dot_general":
-            raise Uncut
-    if any(a.aval.shape not in ((), shape) for a in equation.invars) or (shape[:-1] and "jaxpr" in str(sorted(how))):
+            lengths = dict(zip(how["broadcast_dimensions"], equation.invars[0].aval.shape, strict=True))
+            return np.broadcast_to(first.reshape([lengths.get(i, 1) for i in range(len(shape) - 1)]), shape[:-1])
+    if name not in ELEMENTWISE - {"broadcast_in_dim"} and (name not in INSIDE or shape != (units,)):
+        raise Uncut
+    if any(a.aval.shape not in ((), shape) for a in equation.invars):
         raise Uncut
     rows = []
     for place in np.ndindex(*shape[:-1]):
