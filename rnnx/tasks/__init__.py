@@ -3,7 +3,7 @@
 from rnnx.tasks.adding import Adding
 from rnnx.tasks.copy import Copy
 from rnnx.tasks.digits import Digits
-from rnnx.tasks.task import Criterion, Task, batch, last_scored, solved
+from rnnx.tasks.task import Criterion, Dataset, Task, any_example, batch, last_scored, solved
 from rnnx.tasks.text import Text
 
 TASKS = {
@@ -13,4 +13,17 @@ TASKS = {
     "text": Text,
 }
 
-__all__ = ["TASKS", "Adding", "Copy", "Criterion", "Digits", "Task", "Text", "batch", "last_scored", "solved"]
+__all__ = [
+    "TASKS",
+    "Adding",
+    "Copy",
+    "Criterion",
+    "Dataset",
+    "Digits",
+    "Task",
+    "Text",
+    "any_example",
+    "batch",
+    "last_scored",
+    "solved",
+]

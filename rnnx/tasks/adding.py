@@ -56,6 +56,9 @@ class Adding:
 
     inputs = 2
     outputs = 1
+    answers = "end"
+    symbols = False
+    splits = ("train", "test")
 
     def __post_init__(self):
         one_of("adding: variant", self.variant, VARIANTS)

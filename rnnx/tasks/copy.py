@@ -37,6 +37,9 @@ class Copy:
 
     inputs = 10
     outputs = 9
+    answers = "steps"
+    symbols = True
+    splits = ("train", "test")
     criterion = Criterion("accuracy", 0.999, 1000, "ours; counted over scored steps")
 
     def __post_init__(self):

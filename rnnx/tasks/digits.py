@@ -3,12 +3,11 @@
 import functools
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rnnx.tasks.task import Criterion, below, cross_entropy, is_likeliest
+from rnnx.tasks.task import Criterion, any_example, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
 PIXELS = 64
@@ -32,6 +31,10 @@ class Digits:
     variant: str = "plain"
 
     outputs = 10
+    answers = "end"
+    symbols = False
+    splits = ("train", "test")
+    continuous = False
     chance = math.log(10)
     criterion = Criterion("accuracy", 0.95, 360, "ours, on the test split")
 
@@ -51,15 +54,23 @@ class Digits:
 
     def load(self, split: str = "train") -> tuple[np.ndarray, np.ndarray]:
         """(images float32 [M, 64] in [0, 1], classes int32 [M]) of a split, "train" or "test"."""
-        one_of("digits: split", split, ("train", "test"))
+        one_of("digits: split", split, self.splits)
         images, classes = _bundled()
         test = np.arange(len(classes)) % 5 == 0
         chosen = test if split == "test" else ~test
         return images[chosen], classes[chosen]
 
+    def count(self, data: tuple[Array, Array]) -> int:
+        return len(data[1])
+
+    def lengths(self, data: tuple[Array, Array]) -> np.ndarray:
+        return np.full(self.count(data), self.length)
+
     def sample(self, data: tuple[Array, Array], key: Array) -> Example:
+        return any_example(self, data, key)
+
+    def example(self, data: tuple[Array, Array], index: Array) -> Example:
         images, classes = (jnp.asarray(a) for a in data)
-        index = below(jax.random.bits(key, (), jnp.uint32), len(classes))
         image = images[index].astype(jnp.zeros(()).dtype)
         if self.variant == "permuted":
             image = image[np.random.default_rng(PERMUTATION_SEED).permutation(PIXELS)]

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from rnnx.types import Example
@@ -24,9 +25,15 @@ class Task(Protocol):
     `load` reads what examples are drawn from (nothing for generated tasks), once, on the host; `sample` is pure.
     `steps` is the number of steps of an example's arrays. `correct` judges one scored step; the accuracy of a
     network is its mean over scored steps, or over examples where only the last step is scored.
+    `answers` tells what is asked: "end", one answer after the last valid step, the target being the same at every
+    step, so that any summary of the sequence may give it; "steps", an answer at each scored step.
+    `symbols` is true where xs are one-hot symbols of a finite alphabet, which an embedding may replace.
     """
 
     variant: str
+    answers: str
+    symbols: bool
+    splits: tuple[str, ...]  # ("train", "test"), with "valid" between them where the data has one
 
     @property
     def inputs(self) -> int: ...
@@ -42,6 +49,25 @@ class Task(Protocol):
     def sample(self, data: Any, key: Array) -> Example: ...
     def loss(self, y: Array, target: Any) -> Array: ...
     def correct(self, y: Array, target: Any) -> Array: ...
+
+
+class Dataset(Task, Protocol):
+    """A task of finite data: example i is a pure function of (data, i), i = 0 .. count - 1.
+
+    `continuous` is true where examples are windows on one long sequence and i is where they start: example
+    i + length goes on where example i ends, with the state carried over.
+    """
+
+    continuous: bool
+
+    def count(self, data: Any) -> int: ...
+    def lengths(self, data: Any) -> np.ndarray: ...  # valid steps of each example, int [count]
+    def example(self, data: Any, index: Array) -> Example: ...
+
+
+def any_example(task: Dataset, data: Any, key: Array) -> Example:
+    """The `sample` of a task of finite data: each example is as likely as any other."""
+    return task.example(data, below(jax.random.bits(key, (), jnp.uint32), task.count(data)))
 
 
 def batch(task: Task, data: Any, key: Array, size: int) -> Example:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rnnx.tasks.task import Criterion, below, cross_entropy, is_likeliest
+from rnnx.tasks.task import Criterion, any_example, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
 
@@ -18,25 +18,30 @@ class Text:
 
     `file` is any UTF-8 file; "" is a text that every Python carries, the help topics of `pydoc` (its words
     vary a little with the version). `variant` "characters" takes Unicode characters as symbols, "bytes" the
-    bytes of the file. The last tenth of the text is the test split; an example starts anywhere. Loss: mean
-    cross-entropy per symbol, in nats; chance is the entropy of single symbols, the criterion that of a symbol
-    given the one before, which only a memory longer than one symbol beats.
+    bytes of the file. The first 90 % of the text train, the next 5 % validate, the last 5 % test; an example starts
+    anywhere. Loss: mean cross-entropy per symbol, in nats; chance is the entropy of single symbols, the criterion
+    that of a symbol given the one before, which only a memory longer than one symbol beats.
     """
 
     length: int
     variant: str = "characters"
     file: str = ""
 
+    answers = "steps"
+    symbols = True
+    splits = ("train", "valid", "test")
+    continuous = True
+
     def __post_init__(self):
         one_of("text: variant", self.variant, ("characters", "bytes"))
         if self.length < 1:
             raise ValueError(f"text: length is {self.length}; write at least 1")
-        shortest = len(self.load("test"))
+        shortest = min(len(self.load("valid")), len(self.load("test")))
         if shortest < 2:
-            raise ValueError(f"text: file {self.file} has a test tenth of {shortest} symbols; give a longer text")
+            raise ValueError(f"text: file {self.file} has a test split of {shortest} symbols; give a longer text")
         if self.length >= shortest:
             raise ValueError(
-                f"text: length is {self.length}, but the test tenth of the text has {shortest} symbols; "
+                f"text: length is {self.length}, but the test split of the text has {shortest} symbols; "
                 f"write a length of at most {shortest - 1}, or give a longer text"
             )
 
@@ -66,15 +71,24 @@ class Text:
         return Criterion("loss", _entropies(self.file, self.variant)[1], 1000, "beats the bigram entropy; ours")
 
     def load(self, split: str = "train") -> np.ndarray:
-        """The symbols of a split, "train" or "test", as int32 positions in the alphabet."""
-        one_of("text: split", split, ("train", "test"))
+        """The symbols of a split as int32 positions in the alphabet."""
+        one_of("text: split", split, self.splits)
         symbols = _read(self.file, self.variant)[1]
-        border = len(symbols) * 9 // 10
-        return symbols[border:] if split == "test" else symbols[:border]
+        borders = [0, len(symbols) * 18 // 20, len(symbols) * 19 // 20, len(symbols)]
+        i = self.splits.index(split)
+        return symbols[borders[i] : borders[i + 1]]
+
+    def count(self, data: Array) -> int:
+        return len(data) - self.length
+
+    def lengths(self, data: Array) -> np.ndarray:
+        return np.full(self.count(data), self.length)
 
     def sample(self, data: Array, key: Array) -> Example:
-        start = below(jax.random.bits(key, (), jnp.uint32), len(data) - self.length)
-        window = jax.lax.dynamic_slice(jnp.asarray(data), (start,), (self.length + 1,))
+        return any_example(self, data, key)
+
+    def example(self, data: Array, index: Array) -> Example:
+        window = jax.lax.dynamic_slice(jnp.asarray(data), (index,), (self.length + 1,))
         xs = jax.nn.one_hot(window[:-1], self.inputs)
         return Example(xs, window[1:], jnp.full(self.length, 1 / self.length, xs.dtype))
 
