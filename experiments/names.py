@@ -68,4 +68,7 @@ VARIANTS = {
     "text": ("characters", "bytes"),
 }
 METHODS = ("auto", "sequential", "deferred", "checkpointed", "associative", "newton", "native")
-OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd")
+OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd", "adabelief", "adagrad", "adamax", "amsgrad", "lion", "radam",
+              "yogi")  # fmt: skip
+SCHEDULES = ("constant", "cosine", "linear", "exponential")
+POOLS = ("last", "mean", "max")

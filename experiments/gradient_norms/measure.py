@@ -16,7 +16,7 @@ from rnnx.cells import spell
 from rnnx.diagnostics import Flow, flow, half_life, share_below_float32, slope
 from rnnx.gradients import BPTT
 from rnnx.tasks import TASKS, batch, last_scored
-from rnnx.training import Supervised
+from rnnx.training import Learner, OfCell, Rule
 from rnnx.types import Example
 
 CHUNK = 20  # steps of training between two looks at the world
@@ -44,8 +44,9 @@ class Unit(NamedTuple):
         """Steps of progress: one for each measurement, one for each step of training."""
         return 1 + (self.train_steps + 1 if self.train_steps else 0)
 
-    def learner(self) -> Supervised:
-        return Supervised(self.network, self.task.loss, self.optimizer, self.learning_rate, BPTT(self.method))
+    def learner(self) -> Learner:
+        model = OfCell(self.network, self.task.loss, BPTT(self.method))
+        return Learner(model, Rule(self.optimizer, self.learning_rate))
 
 
 class Summary(NamedTuple):
@@ -142,13 +143,13 @@ def _train(
 ) -> Any:
     """All seeds through `train_steps` updates; raises if a loss is not finite."""
     learner = unit.learner()
-    states = jax.vmap(learner.begin)(params)
+    states = jax.vmap(learner.begin)(params, keys)
     update = jax.jit(jax.vmap(learner.update))
     pending = []
     for step in range(unit.train_steps):
         states, metrics = update(states, _draw(unit, data, keys, step))
         # A gradient of exactly zero, whose logarithm is -inf, is none of our business.
-        pending.append(metrics.loss + jnp.maximum(metrics.log10_gradient_norm, 0))
+        pending.append(metrics.loss + jnp.maximum(metrics.gradient.log10_norm, 0))
         if len(pending) == CHUNK or step + 1 == unit.train_steps:
             _check_finite(unit, np.stack(jax.device_get(pending)), step + 1 - len(pending))
             advance(len(pending))

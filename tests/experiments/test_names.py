@@ -2,9 +2,10 @@
 
 from experiments import names
 from rnnx.cells import CELLS
+from rnnx.networks import POOLS
 from rnnx.scans import METHODS
 from rnnx.tasks import TASKS, adding, copy
-from rnnx.training import OPTIMIZERS
+from rnnx.training import OPTIMIZERS, SCHEDULES
 
 
 def test_names_are_the_registries():
@@ -12,6 +13,7 @@ def test_names_are_the_registries():
     assert names.TASKS == tuple(TASKS)
     assert names.METHODS == ("auto", *METHODS)
     assert names.OPTIMIZERS == tuple(OPTIMIZERS)
+    assert names.SCHEDULES == SCHEDULES and names.POOLS == POOLS
 
 
 def test_variants_are_the_tasks():

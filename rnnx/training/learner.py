@@ -1,0 +1,93 @@
+"""One update: two pure functions, so that K seeds are one `vmap` and S steps one scan."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rnnx.training.clipping import Clip, Clipped
+from rnnx.training.objectives import OfCell, OfNetwork
+from rnnx.training.rule import Rule
+from rnnx.types import Example
+
+
+class TrainState(NamedTuple):
+    params: Any
+    optimizer: Any  # optax's state
+    step: Array  # int32 []
+    key: Array  # a typed key; what happens in step n is drawn from it folded with n
+    rate: Array  # [], times the learning rate of the rule: what a sweep varies under `vmap`
+    states: Any  # states carried from batch to batch, leaves [B, ...]; None where each batch starts afresh
+
+
+class Metrics(NamedTuple):
+    loss: Array  # [], of the batch, before the update
+    gradient: Clipped  # its norms, and what was clipped of it
+    penalty: Array  # [], Omega, 0 without one
+    learning_rate: Array  # []
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How a model learns from batches.
+
+    `model` says what the loss is (`OfCell`, `OfNetwork`), `rule` what is done with a gradient, `clip` bounds it first.
+    `penalty` adds penalty * Omega, Pascanu's regulariser, to the loss (`rnnx.gradients.norm_penalty`; `squared` its
+    form). `carry` is a number of sequences B whose states go on from batch to batch, through which no gradient flows:
+    truncated backpropagation along a long text.
+
+    >>> import jax, rnnx
+    >>> task = rnnx.tasks.Adding(10)
+    >>> cell = rnnx.cells.Readout(rnnx.cells.GRU(2, 8), 1)
+    >>> learn = Learner(OfCell(cell, task.loss), Rule("sgd", 0.1), Clip(norm=1.0))
+    >>> state = learn.init(jax.random.key(0))
+    >>> state, metrics = learn.update(state, rnnx.tasks.batch(task, (), jax.random.key(1), 4))
+    >>> int(state.step)
+    1
+    """
+
+    model: OfCell | OfNetwork
+    rule: Rule = Rule()
+    clip: Clip = Clip()
+    penalty: float = 0.0
+    squared: bool = True
+    carry: int = 0
+    example: Any = None  # with `carry`: shapes of one example, to know the shapes of states by
+
+    def init(self, key: Array) -> TrainState:
+        key_params, key_steps = jax.random.split(key)
+        return self.begin(self.model.init(key_params), key_steps)
+
+    def begin(self, params: Any, key: Array) -> TrainState:
+        """The state that starts from given parameters."""
+        states = self._fresh(params) if self.carry else None
+        one = jnp.ones(())
+        return TrainState(params, self.rule.init(params), jnp.zeros((), jnp.int32), key, one, states)
+
+    def update(self, state: TrainState, batch: Example, begins: Array | None = None) -> tuple[TrainState, Metrics]:
+        """One step on a batch, leaves leading with B. `begins`: bool [], carried states start afresh here."""
+        key_drop, key_noise = jax.random.split(jax.random.fold_in(state.key, state.step))
+        states = state.states
+        if self.carry and begins is not None:
+            fresh = self._fresh(state.params)
+            states = jax.tree.map(lambda a, b: jnp.where(begins, a, b), fresh, states)
+        loss, gradients, finals = self.model.estimate(state.params, batch, states, key_drop)
+        omega = jnp.zeros_like(loss)
+        if self.penalty:
+            omega, more = jax.value_and_grad(self.model.penalty)(state.params, batch, self.squared)
+            gradients = jax.tree.map(lambda g, m: g + self.penalty * m, gradients, more)
+        gradients, clipped = self.clip(gradients)
+        rate = self.rule.rate(state.step) * state.rate
+        params, optimizer = self.rule.apply(gradients, state.optimizer, state.params, rate, key_noise, state.step)
+        after = state._replace(
+            params=params, optimizer=optimizer, step=state.step + 1, states=finals if self.carry else None
+        )
+        return after, Metrics(loss, clipped, omega, rate)
+
+    def _fresh(self, params: Any) -> Any:
+        """The states that B sequences start from: those after no step."""
+        none = jax.tree.map(lambda a: jnp.zeros((0, *a.shape[1:]), a.dtype), self.example)
+        state, _ = self.model.outputs(params, none._replace(length=None))
+        return jax.tree.map(lambda a: jnp.broadcast_to(a, (self.carry, *a.shape)), state)
