@@ -5,6 +5,7 @@ A program defines its flags with `define`, and calls `parse` before it imports a
 
 import difflib
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from experiments import cell_specs, exits
+from experiments import cell_specs, exits, quick
 
 flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
@@ -47,13 +48,15 @@ class _Switch(flags.BooleanFlag):
         super().parse(argument)
 
 
-def switch(name: str, help: str) -> None:
+def switch(name: str, help: str, values: flags.FlagValues = flags.FLAGS) -> None:
     """A flag that is off unless `--name` stands on the command line."""
-    flags.DEFINE_flag(_Switch(name, False, help))
+    flags.DEFINE_flag(_Switch(name, False, help), values)
 
 
-def define(kind: flags.ArgumentParser, name: str, default: Any, help: str) -> flags.FlagHolder:
-    return flags.DEFINE(kind, name, default, help, serializer=_Text())
+def define(
+    kind: flags.ArgumentParser, name: str, default: Any, help: str, values: flags.FlagValues = flags.FLAGS
+) -> flags.FlagHolder:
+    return flags.DEFINE(kind, name, default, help, values, serializer=_Text())
 
 
 # -------------------------------------------------------------------------------------------- the kinds
@@ -68,15 +71,34 @@ def positive() -> flags.ArgumentParser:
     """A finite number above zero."""
 
     def read(text: str) -> float:
-        try:
-            number = math.nan if "_" in text else float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number) or number <= 0:
+        number = _number(text)
+        if not number > 0:
             raise ValueError(f"{text!r} is not a finite number above 0; write e.g. 0.001")
         return number
 
     return _Kind(read, "a number above 0")
+
+
+def at_least_0(below: float = math.inf) -> flags.ArgumentParser:
+    """A finite number from zero to below a bound."""
+    words = "a number, 0 or more" if below == math.inf else f"a number from 0 to below {below:g}"
+
+    def read(text: str) -> float:
+        number = _number(text)
+        if not 0 <= number < below:
+            raise ValueError(f"{text!r} is not {words}; write e.g. 0.1")
+        return number
+
+    return _Kind(read, words)
+
+
+def rates() -> flags.ArgumentParser:
+    """A list of different finite numbers above zero."""
+
+    def read(text: str) -> list[float]:
+        return _different([positive().parse(part.strip()) for part in text.split(",")])
+
+    return _Kind(read, "numbers above 0, with commas")
 
 
 def wholes(lowest: int, highest: int, example: str) -> flags.ArgumentParser:
@@ -117,6 +139,19 @@ def free(words: str) -> flags.ArgumentParser:
     return _Kind(read, words)
 
 
+def spec(names: Sequence[str], example: str) -> flags.ArgumentParser:
+    """One name with options in brackets, as `cells` takes many."""
+
+    def read(text: str) -> cell_specs.CellSpec:
+        specs = cell_specs.parse(text)
+        if len(specs) != 1:
+            raise ValueError(f"{text!r} names {len(specs)}; write one, e.g. {example}")
+        _known(specs[0].name, names)
+        return specs[0]
+
+    return _Kind(read, f"a name with options, e.g. {example}")
+
+
 def cells(names: Sequence[str]) -> flags.ArgumentParser:
     """Cells with options (`cell_specs`); whether an option exists is the cell's to say. `all` is every cell."""
 
@@ -127,6 +162,15 @@ def cells(names: Sequence[str]) -> flags.ArgumentParser:
         return _different(specs)
 
     return _Kind(read, "names with options, with commas")
+
+
+def _number(text: str) -> float:
+    """A finite number, else NaN."""
+    try:
+        number = math.nan if "_" in text else float(text)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
 
 
 def _whole(text: str, lowest: int, highest: int, example: str = "") -> int:
@@ -181,6 +225,28 @@ def parse(argv: Sequence[str]) -> None:
         sys.exit(exits.OK)
     if len(rest) > 1:
         fail(f"unexpected word {rest[1]!r}; flags start with --, e.g. --lengths=10,100")
+
+
+def compile_quickly(smoke: bool) -> None:
+    """Before JAX is imported: under --smoke, what is compiled runs for milliseconds, so spend no seconds on it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if smoke:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick.flags()}".strip()
+
+
+def start(argv: Sequence[str], work: Callable[[], int], interrupted: str) -> int:
+    """Read the flags, do the work of a program, and tell what went wrong: the exit status."""
+    parse(argv)
+    try:
+        return work()
+    except exits.BadInput as error:
+        fail(str(error))
+    except exits.NonFinite as error:
+        sys.stderr.write(f"error: {error}\n")
+        return exits.NON_FINITE
+    except (exits.Interrupted, KeyboardInterrupt):
+        sys.stderr.write(f"{interrupted}\n")
+        return exits.INTERRUPTED
 
 
 def fail(message: str) -> NoReturn:

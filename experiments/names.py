@@ -72,3 +72,4 @@ OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd", "adabelief", "adagrad"
               "yogi")  # fmt: skip
 SCHEDULES = ("constant", "cosine", "linear", "exponential")
 POOLS = ("last", "mean", "max")
+FILES = ("text",)  # tasks that read one

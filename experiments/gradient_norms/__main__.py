@@ -9,13 +9,12 @@ The same command again resumes. --flagfile=FILE reads flags from a file, one a l
 input, 3 a loss that is not finite, 75 interrupted (resumable).
 """
 
-import os
 import sys
 
 from absl import flags
 
-from experiments import exits, names, quick
 from experiments import flags as kinds
+from experiments import names
 from experiments.gradient_norms.settings import Settings
 from experiments.tables import FORMATS
 
@@ -64,23 +63,14 @@ kinds.switch("dry_run", "Say what would run, its parameters, memory and time; wr
 
 
 def main(argv: list[str]) -> int:
-    kinds.parse(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    try:
+    def work() -> int:
         settings = Settings.read(flags.FLAGS)
-        if settings.smoke:  # what is compiled runs for milliseconds: do not spend seconds on making it fast
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick.flags()}".strip()
+        kinds.compile_quickly(settings.smoke)
         from experiments.gradient_norms import program  # imports JAX
 
         return program.run(settings, argv)
-    except exits.BadInput as error:
-        kinds.fail(str(error))
-    except exits.NonFinite as error:
-        sys.stderr.write(f"error: {error}\n")
-        return exits.NON_FINITE
-    except (exits.Interrupted, KeyboardInterrupt):
-        sys.stderr.write("interrupted: what was finished is kept, the same command resumes\n")
-        return exits.INTERRUPTED
+
+    return kinds.start(argv, work, "interrupted: what was finished is kept, the same command resumes")
 
 
 if __name__ == "__main__":

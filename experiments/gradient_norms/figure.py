@@ -3,55 +3,28 @@
 More cells than there are colours get a small panel each, with the norm by lag alone.
 """
 
-import importlib.util
-import io
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from experiments import plotting
 from experiments.gradient_norms.summary import Rows, summarise
+from experiments.plotting import COLOURS, MARKERS
 from rnnx.diagnostics.decay import LOG10_FLOAT32_TINY
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
-MARKERS = "osD^vPX"
 LOWEST = -30  # of log10 norms in the small panels; a curve that leaves one says where it ends
 
 
 def files() -> tuple[str, ...]:
     """The files that `draw` makes: none without matplotlib."""
-    found = importlib.util.find_spec("matplotlib")
-    return ("gradient_norms.png", "gradient_norms.svg") if found else ()
+    return plotting.files("gradient_norms")
 
 
 def draw(rows: Rows, arrays: Mapping[str, np.ndarray]) -> dict[str, bytes]:
     """{file name: content} of the figure as PNG and SVG; nothing, and one line, without matplotlib."""
-    try:
-        import matplotlib
-    except ModuleNotFoundError:
-        sys.stderr.write("no figure: matplotlib is not installed; pip install 'rnnx[lab]'\n")
-        return {}
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    style: Any = {
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "legend.frameon": False,
-        "svg.hashsalt": "rnnx",  # the same figure is the same file
-    }
-    with pyplot.rc_context(style):
-        several = len({row["cell"] for row in rows}) > len(COLOURS)
-        made = (_panels if several else _figure)(pyplot, rows, arrays)
-        files = {}
-        for kind, extra in (("png", {"dpi": 200}), ("svg", {"metadata": {"Date": None}})):
-            buffer = io.BytesIO()
-            made.savefig(buffer, format=kind, **extra)
-            files[f"gradient_norms.{kind}"] = buffer.getvalue()
-        pyplot.close(made)
-    return files
+    several = len({row["cell"] for row in rows}) > len(COLOURS)
+    return plotting.draw("gradient_norms", lambda pyplot: (_panels if several else _figure)(pyplot, rows, arrays))
 
 
 def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray]) -> Any:

@@ -1,0 +1,31 @@
+"""Train a recurrent network on a task: generated, or real data from a file.
+
+Example: python -m experiments.train --task=adding --cell=lstm --length=100 --units=64
+
+All seeds train at once, by vmap. Prints a table of losses on held-out data and writes metrics.jsonl (every update,
+look and gradient flow), summary.json, run.json, config.flags, checkpoints/ (last and best) and learning.png to
+--out. Then: python -m experiments.evaluate, and for texts python -m experiments.sample. --flagfile=FILE reads flags
+from a file, one a line. Exit status: 0 done, 2 bad input, 3 a loss that is not finite, 75 interrupted.
+"""
+
+import sys
+
+from experiments import flags as kinds
+from experiments.train.options import Settings, define
+
+define()
+
+
+def main(argv: list[str]) -> int:
+    def work() -> int:
+        settings = Settings.read()
+        kinds.compile_quickly(settings.smoke)
+        from experiments.train import program  # imports JAX
+
+        return program.run(settings, argv)
+
+    return kinds.start(argv, work, "interrupted: what was trained so far is kept in checkpoints/last")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,168 @@
+"""The run itself: prepare, train, test, write, show."""
+
+import json
+import math
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import exits
+from experiments.interrupts import Interrupts
+from experiments.progress import Progress
+from experiments.record import SCHEMA, now, record, source_diff
+from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.tables import text
+from experiments.train import figure
+from experiments.train.build import Work, prepare
+from experiments.train.options import PROGRAM, Settings
+from experiments.train.train import METRICS, Training
+from rnnx.tasks import solved
+
+SUMMARY, DIFF = "summary.json", "source.diff"
+FLOPS = 6e10  # a second, of two cores: what training was seen to reach
+
+
+def run(settings: Settings, argv: list[str]) -> int:
+    """The exit status of the program."""
+    interrupts = Interrupts()
+    return interrupts.run(lambda: _run(settings, argv, interrupts))
+
+
+def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
+    work = prepare(settings)
+    told = settings.resolved(
+        cell=work.cell, length=str(work.task.length), steps="" if settings.epochs else str(work.steps)
+    )
+    directory = RunDirectory(settings.directory(told), PROGRAM, told)
+    earlier = directory.claim()
+    if settings.dry_run:
+        sys.stdout.write(describe(settings, work, directory))
+        return exits.OK
+    if not (earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())):
+        entry = record(PROGRAM, argv, told, smoke=settings.smoke, seeds=list(settings.seeds), data_sha256=_data(work))
+        directory.begin(entry)
+        if entry["git"] and entry["git"]["dirty"]:
+            directory.write(DIFF, source_diff())
+        try:
+            _train(settings, work, directory, entry, interrupts)
+        except (exits.Interrupted, exits.NonFinite) as error:
+            status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
+            directory.write_json(RECORD, entry | {"status": status, "ended": now()})
+            raise
+    summary = json.loads((directory.path / SUMMARY).read_text())
+    sys.stdout.write(show(summary))
+    sys.stdout.write(f"\n{directory.path}\n" + "".join(f"  {p.name}\n" for p in sorted(directory.path.iterdir())))
+    return exits.OK
+
+
+def _train(
+    settings: Settings, work: Work, directory: RunDirectory, entry: dict[str, Any], interrupts: Interrupts
+) -> None:
+    began = time.monotonic()
+    training = Training(settings, work, directory)
+    progress = Progress(work.steps)
+
+    def advance(steps: int, told: str) -> None:
+        progress.label = told
+        progress.advance(steps)
+
+    progress.begin("compiling")
+    training.run(advance, interrupts.check)
+    progress.finish()
+    summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
+    directory.write_json(SUMMARY, summary)
+    for name, content in figure.draw(directory.lines(METRICS), summary).items():
+        directory.write(name, content)
+    digests = {METRICS: digest((directory.path / METRICS).read_bytes())}
+    ended = {"status": "complete", "ended": now(), "state_sha256": training.digest(), "files_sha256": digests}
+    directory.write_json(RECORD, entry | ended)
+
+
+def _summary(settings: Settings, work: Work, training: Training) -> dict[str, Any]:
+    """What came out, seed by seed and on average."""
+    last = training.test.look(training.state.params).means()
+    best = training.test.look(training.best.params).means() if training.selects else last
+    rows = []
+    for i, seed in enumerate(settings.seeds):
+        at_last, at_best = ({name: float(value[i]) for name, value in means.items()} for means in (last, best))
+        row = {"seed": seed, "steps": training.step, "test": at_last}
+        if training.selects:
+            row |= {"best_step": int(training.best.step[i]), "test_at_best": at_best}
+        first = training.first_solved[i]
+        rows.append(
+            row | {"first_solved_step": first, "solved": solved(work.task, at_best["loss"], at_best["accuracy"])}
+        )
+    chosen = [row.get("test_at_best", row["test"]) for row in rows]
+    mean = {name: float(np.mean([numbers[name] for numbers in chosen])) for name in chosen[0]}
+    if work.task.symbols:
+        mean["bits"] = mean["step_loss"] / math.log(2)
+    return {
+        "schema": SCHEMA,
+        "program": PROGRAM,
+        "smoke": settings.smoke,
+        "task": str(settings.task),
+        "variant": settings.variant,
+        "length": work.task.length,
+        "cell": work.cell,
+        "parameters": parameters(work),
+        "chance_loss": float(work.task.chance),
+        "criterion": work.task.criterion._asdict(),
+        "clip_norm": settings.clip_norm,
+        "rows": rows,
+        "mean": mean,
+        "seconds_of_training": round(training.seconds, 1),
+    }
+
+
+def parameters(work: Work) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(work.model.network.shapes))
+
+
+def show(summary: dict[str, Any]) -> str:
+    """The table for standard output."""
+    chooses = "best_step" in summary["rows"][0]
+    header = ["seed", "loss", "loss of a step", "accuracy", "first solved at", *(["best at"] if chooses else [])]
+    lines = []
+    for row in summary["rows"]:
+        numbers = row.get("test_at_best", row["test"])
+        first = "-" if row["first_solved_step"] is None else str(row["first_solved_step"])
+        lines.append([str(row["seed"]), *_three(numbers), first, *([str(row["best_step"])] if chooses else [])])
+    if len(lines) > 1:
+        lines.append(["mean", *_three(summary["mean"]), "", *([""] if chooses else [])])
+    quantity, bound, _, source = summary["criterion"].values()
+    when = "at the best look at validation data" if chooses else "after the last step"
+    told = f"{summary['task']} ({summary['variant']}, length {summary['length']}), {summary['cell']}, "
+    told += f"{summary['parameters']} parameters: test {when}\n"
+    told += f"chance: loss {summary['chance_loss']:.4g}; solved: {quantity} "
+    told += f"{'below' if quantity == 'loss' else 'at least'} {bound:.4g} ({source})\n"
+    if "bits" in summary["mean"]:
+        told += f"bits a symbol: {summary['mean']['bits']:.4f}\n"
+    return told + "\n" + text(header, lines)
+
+
+def _three(numbers: dict[str, Any]) -> list[str]:
+    found = (numbers[name] for name in ("loss", "step_loss", "accuracy"))
+    return ["nan" if number is None else f"{number:.5g}" for number in found]
+
+
+def describe(settings: Settings, work: Work, directory: RunDirectory) -> str:
+    """What --dry_run says."""
+    lines = [f"{name} = {value}" for name, value in directory.flags.items()]
+    count, seeds = parameters(work), len(settings.seeds)
+    steps_of_time = work.task.steps * settings.batch_size * seeds
+    memory = 4 * (steps_of_time * 8 * settings.units * settings.layers + 8 * seeds * count)
+    seconds = 10 + 6 * count * steps_of_time * work.steps / FLOPS
+    lines += [f"out = {directory.path}", "", f"{seeds} runs of {work.steps} steps, {count} parameters each"]
+    lines += [f"a look every {work.eval_every} steps, about {memory / 2**20:.0f} MiB and {seconds:.0f} s (rough)"]
+    return "\n".join(lines) + "\n"
+
+
+def _data(work: Work) -> str | None:
+    """SHA-256 of all splits of the data; None for generated tasks."""
+    leaves = [
+        np.ascontiguousarray(leaf) for split in work.task.splits for leaf in jax.tree.leaves(work.task.load(split))
+    ]
+    return digest(b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
