@@ -60,10 +60,29 @@ CELLS = (
     "gated_deltanet",
     "mlstm",
 )
-TASKS = ("adding", "copy", "digits", "text")
+TASKS = (
+    "adding",
+    "multiplication",
+    "copy",
+    "memorisation",
+    "temporal_order",
+    "parity",
+    "delayed_xor",
+    "sentiment",
+    "agreement",
+    "digits",
+    "text",
+)
 VARIANTS = {
     "adding": ("urnn", "tcn", "hs97", "pascanu", "plrnn"),
+    "multiplication": ("pascanu", "hs97", "plrnn"),
     "copy": ("urnn", "tcn", "exprnn", "s4", "variable"),
+    "memorisation": ("mem5", "mem20"),
+    "temporal_order": ("pascanu", "pascanu_three", "hs97", "hs97_three"),
+    "parity": ("end", "steps", "variable"),
+    "delayed_xor": ("steps", "end"),
+    "sentiment": ("negation", "double", "decoy"),
+    "agreement": ("random", "opposite"),
     "digits": ("plain", "permuted"),
     "text": ("characters", "bytes"),
 }

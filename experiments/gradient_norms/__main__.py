@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments import flags as kinds
 from experiments import names
-from experiments.gradient_norms.settings import Settings
+from experiments.gradient_norms.settings import LENGTHS, Settings
 from experiments.tables import FORMATS
 
 VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
@@ -34,8 +34,9 @@ kinds.define(
     kinds.wholes(1, 10**7, "write e.g. 10,100"),
     "lengths",
     None,
-    "Sequence lengths, in steps (for copy the delay; for digits a divisor of 64). By default adding 50,100,200; "
-    "copy 25,50,100; digits 8,16,32,64; text 32,64,128.",
+    "Sequence lengths, in steps (for copy and memorisation the delay; for digits a divisor of 64). By default "
+    + "; ".join(f"{task} {','.join(map(str, lengths))}" for task, lengths in LENGTHS.items())
+    + ".",
 )
 kinds.define(kinds.whole(1, 10**5), "units", 128, "Hidden units of every cell, 1 or more.")
 kinds.define(

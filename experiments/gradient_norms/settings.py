@@ -13,7 +13,14 @@ from experiments.exits import BadInput
 PROGRAM = "gradient_norms"
 LENGTHS = {
     "adding": (50, 100, 200),
+    "multiplication": (50, 100, 200),
     "copy": (25, 50, 100),
+    "memorisation": (25, 50, 100),
+    "temporal_order": (50, 100, 200),
+    "parity": (25, 50, 100),
+    "delayed_xor": (25, 50, 100),
+    "sentiment": (16, 32, 64),
+    "agreement": (16, 32, 64),
     "digits": (8, 16, 32, 64),
     "text": (32, 64, 128),
 }

@@ -1,14 +1,28 @@
 """Data and its loss as pure functions of a key."""
 
 from rnnx.tasks.adding import Adding
+from rnnx.tasks.agreement import Agreement
 from rnnx.tasks.copy import Copy
+from rnnx.tasks.delayed_xor import DelayedXor
 from rnnx.tasks.digits import Digits
+from rnnx.tasks.memorisation import Memorisation
+from rnnx.tasks.multiplication import Multiplication
+from rnnx.tasks.parity import Parity
+from rnnx.tasks.sentiment import Sentiment
 from rnnx.tasks.task import Criterion, Dataset, Task, any_example, batch, last_scored, solved
+from rnnx.tasks.temporal_order import TemporalOrder
 from rnnx.tasks.text import Text
 
 TASKS = {
     "adding": Adding,
+    "multiplication": Multiplication,
     "copy": Copy,
+    "memorisation": Memorisation,
+    "temporal_order": TemporalOrder,
+    "parity": Parity,
+    "delayed_xor": DelayedXor,
+    "sentiment": Sentiment,
+    "agreement": Agreement,
     "digits": Digits,
     "text": Text,
 }
@@ -16,11 +30,18 @@ TASKS = {
 __all__ = [
     "TASKS",
     "Adding",
+    "Agreement",
     "Copy",
     "Criterion",
     "Dataset",
+    "DelayedXor",
     "Digits",
+    "Memorisation",
+    "Multiplication",
+    "Parity",
+    "Sentiment",
     "Task",
+    "TemporalOrder",
     "Text",
     "any_example",
     "batch",

@@ -1,5 +1,6 @@
 """What a task is: examples as a pure function of a key, a loss for one step, a chance level and a criterion."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -94,6 +95,12 @@ def below(word: Array, high: Array | int) -> Array:
     Many of these from one `jax.random.bits` compile in a fraction of the time of as many `randint`.
     """
     return (word % jnp.asarray(high).astype(jnp.uint32)).astype(jnp.arange(0).dtype)
+
+
+def spelled(words: Sequence[str], example: Example) -> str:
+    """One example whose steps are one-hot words, as a line of text."""
+    tokens = np.argmax(example.xs, axis=1)[: example.length]
+    return " ".join(words[int(token)] for token in tokens)
 
 
 # ------------------------------------------------------------------------------ losses that tasks share
