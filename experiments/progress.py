@@ -32,6 +32,6 @@ class Progress:
         elapsed = now - self._start
         left = elapsed * (self.total - self.done) / self.done if self.done else float("nan")
         rate = self.done / elapsed
-        text = f"{self.done}/{self.total} steps of work, {self.label}, {rate:.2g} it/s, {left:.0f} s left"
+        text = f"{self.done}/{self.total} steps, {self.label}, {rate:.2g} it/s, {left:.0f} s left"
         sys.stderr.write(f"\r\033[K{text}" if self._terminal else f"{text}\n")
         sys.stderr.flush()

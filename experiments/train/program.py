@@ -16,7 +16,7 @@ from experiments.record import SCHEMA, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.tables import text
 from experiments.train import figure
-from experiments.train.build import Work, prepare
+from experiments.train.build import Work, kind_of, prepare
 from experiments.train.options import PROGRAM, Settings
 from experiments.train.train import METRICS, Training
 from rnnx.tasks import solved
@@ -97,7 +97,7 @@ def _summary(settings: Settings, work: Work, training: Training) -> dict[str, An
         )
     chosen = [row.get("test_at_best", row["test"]) for row in rows]
     mean = {name: float(np.mean([numbers[name] for numbers in chosen])) for name in chosen[0]}
-    if work.task.symbols:
+    if kind_of(work.task) == "language_model":
         mean["bits"] = mean["step_loss"] / math.log(2)
     return {
         "schema": SCHEMA,
