@@ -1,6 +1,5 @@
 """The flags of one run, resolved: every default filled in. Imports no JAX."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from experiments import flags as kinds
 from experiments import names
 from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
+from experiments.resolving import directory
 
 PROGRAM = "gradient_norms"
 LENGTHS = {
@@ -107,5 +107,4 @@ class Settings:
 
     def directory(self, flags: dict[str, str]) -> str:
         """--out, or a name made of the resolved flags, so that the same command finds its run again."""
-        told = "".join(f"{name}={value}\n" for name, value in flags.items())
-        return self.out or f"runs/{PROGRAM}/{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        return self.out or directory(PROGRAM, flags)

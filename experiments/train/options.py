@@ -1,6 +1,5 @@
 """The flags of training, and one run's settings: every default filled in. Imports no JAX."""
 
-import hashlib
 import os
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,6 +10,7 @@ from experiments import flags as kinds
 from experiments import names
 from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
+from experiments.resolving import directory, spelled
 
 PROGRAM = "train"
 LOCAL = ("out", "dry_run")  # flags that change no result
@@ -149,11 +149,7 @@ class Settings:
             if isinstance(made[name], str):
                 made[name] = parse(made[name])[0]
         task = made["task"].name
-        made["variant"] = made["variant"] or names.VARIANTS[task][0]
-        try:
-            kinds.word(names.VARIANTS[task]).parse(made["variant"])
-        except ValueError as error:
-            raise BadInput(f"flag --variant={made['variant']}: for --task={task}, {error}") from None
+        made["variant"] = variant(task, made["variant"])
         if made["data"] and task not in names.FILES:
             readers = ", ".join(names.FILES)
             raise BadInput(f"flag --data={made['data']}: --task={task} reads no file; leave it out, or take {readers}")
@@ -170,25 +166,21 @@ class Settings:
     def resolved(self, **canonical: str) -> dict[str, str]:
         """What determines the results, as the values of flags; `canonical` spellings replace those of the user."""
         told = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in LOCAL}
-        return {name: _spelled(name, value) for name, value in {**told, **canonical}.items()
+        return {name: spelled(name, value) for name, value in {**told, **canonical}.items()
                 if value not in (None, "", ())}  # fmt: skip
 
     def directory(self, resolved: dict[str, str]) -> str:
         """--out, or a name made of the resolved flags, so that the same command finds its run again."""
-        told = "".join(f"{name}={value}\n" for name, value in resolved.items())
-        return self.out or f"runs/{PROGRAM}/{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        return self.out or directory(PROGRAM, resolved)
 
 
-def _spelled(name: str, value: Any) -> str:
-    """As the flag takes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, CellSpec):
-        return str(value)
-    if isinstance(value, tuple):
-        one = name == "seeds" and len(value) == 1  # 7, is seed 7
-        return ",".join(map(str, value)) + ("," if one else "")
-    return repr(value) if isinstance(value, float) else str(value)
+def variant(task: str, given: str | None) -> str:
+    """The variant of a task, its first unless another is given."""
+    chosen = given or names.VARIANTS[task][0]
+    try:
+        return kinds.word(names.VARIANTS[task]).parse(chosen)
+    except ValueError as error:
+        raise BadInput(f"flag --variant={chosen}: for --task={task}, {error}") from None
 
 
 def settings_of(resolved: dict[str, str]) -> Settings:

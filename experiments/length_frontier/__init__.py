@@ -1,0 +1,1 @@
+"""How long a sequence each cell learns, beside how its gradient fades."""

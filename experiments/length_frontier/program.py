@@ -1,0 +1,122 @@
+"""The run itself: plan, measure what is missing, write, show."""
+
+import json
+import math
+import sys
+from typing import Any
+
+import jax
+
+from experiments import exits
+from experiments.exits import BadInput
+from experiments.interrupts import Interrupts
+from experiments.length_frontier import figure
+from experiments.length_frontier.measure import Unit, measure
+from experiments.length_frontier.settings import PROGRAM, Settings
+from experiments.length_frontier.summary import frontiers, show, summarise
+from experiments.progress import Progress
+from experiments.record import SCHEMA, now, record, source_diff
+from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.tables import to_csv, to_json
+from experiments.train.build import prepare
+
+ROWS, SUMMARY, DIFF = "results.jsonl", "summary.json", "source.diff"
+FLOPS = 4e10  # a second, of two cores: what this program was seen to reach
+
+
+def run(settings: Settings, argv: list[str]) -> int:
+    """The exit status of the program."""
+    interrupts = Interrupts()
+    return interrupts.run(lambda: _run(settings, argv, interrupts))
+
+
+def units_of(settings: Settings) -> list[Unit]:
+    """The grid, cells outside, lengths inside; raises BadInput naming the flag."""
+    made = []
+    for cell in settings.cells:
+        for length in settings.lengths:
+            try:
+                work = prepare(settings.training(cell, length))
+            except BadInput as error:  # in the words of this program's flags
+                told = str(error).replace("flag --cell=", "flag --cells=").replace("flag --length=", "flag --lengths=")
+                raise BadInput(told) from None
+            made.append(Unit(work, settings.seeds, settings.learning_rates))
+    return made
+
+
+def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
+    units = units_of(settings)
+    flags = settings.resolved(list(dict.fromkeys(unit.work.cell for unit in units)))
+    directory = RunDirectory(settings.directory(flags), PROGRAM, flags)
+    earlier = directory.claim()
+    if settings.dry_run:
+        sys.stdout.write(describe(units, settings, directory))
+        return exits.OK
+    done: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in directory.lines(ROWS):
+        done.setdefault((row["cell"], row["length"]), []).append(row)
+    missing = [unit for unit in units if unit.name not in done]
+    complete = earlier and earlier["status"] == "complete"
+    if missing or not (complete and directory.has(ROWS, "summary.csv", SUMMARY, *figure.files())):
+        started = earlier["started_first"] if earlier else now()
+        entry = record(PROGRAM, argv, flags, smoke=settings.smoke, seeds=list(settings.seeds), started_first=started)
+        entry["starts"] = [*(earlier or {}).get("starts", []), {k: entry[k] for k in ("started", "git", "packages")}]
+        directory.begin(entry)
+        if entry["git"] and entry["git"]["dirty"]:
+            directory.write(DIFF, source_diff())
+        try:
+            _measure(directory, units, missing, done, interrupts)
+        except exits.Interrupted:
+            directory.write_json(RECORD, entry | {"status": "interrupted", "ended": now()})
+            raise
+        _finish(directory, settings, entry)
+    lines = json.loads((directory.path / SUMMARY).read_text())["rows"]
+    lines = [
+        line | {"median_steps": math.inf if line["median_steps"] is None else line["median_steps"]} for line in lines
+    ]
+    sys.stdout.write(show(lines, settings.format))
+    stream = sys.stderr if settings.format in ("csv", "json") else sys.stdout
+    stream.write(f"\n{directory.path}\n" + "".join(f"  {p.name}\n" for p in sorted(directory.path.iterdir())))
+    return exits.OK
+
+
+def _measure(
+    directory: RunDirectory, units: list[Unit], missing: list[Unit], done: dict, interrupts: Interrupts
+) -> None:
+    """Every missing unit, written as soon as it is there, in the order of the grid whatever came first."""
+    progress = Progress(sum(unit.work.steps for unit in missing))
+    for unit in missing:
+        progress.begin("{} T={}".format(*unit.name))
+        done[unit.name] = measure(unit, progress.advance, interrupts.check)
+        rows = (row for each in units if each.name in done for row in done[each.name])
+        directory.write(ROWS, "".join(map(to_json, rows)))
+    progress.finish()
+
+
+def _finish(directory: RunDirectory, settings: Settings, entry: dict[str, Any]) -> None:
+    lines = summarise(directory.lines(ROWS))
+    directory.write("summary.csv", to_csv(lines))
+    told = {"schema": SCHEMA, "program": PROGRAM, "smoke": settings.smoke, "rows": lines, "frontiers": frontiers(lines)}
+    directory.write_json(SUMMARY, told)
+    title = f"{settings.task} ({settings.variant}), {settings.units} units, {settings.steps} updates, "
+    title += f"{len(settings.seeds)} seeds, best of {len(settings.learning_rates)} learning rates"
+    for name, content in figure.draw(lines, title).items():
+        directory.write(name, content)
+    digests = {ROWS: digest((directory.path / ROWS).read_bytes())}
+    directory.write_json(RECORD, entry | {"status": "complete", "ended": now(), "files_sha256": digests})
+
+
+def describe(units: list[Unit], settings: Settings, directory: RunDirectory) -> str:
+    """What --dry_run says."""
+    lines = [f"{name} = {value}" for name, value in directory.flags.items()] + [f"out = {directory.path}", ""]
+    runs, seconds, most = len(settings.seeds) * len(settings.learning_rates), 0.0, 0.0
+    for unit in units:
+        count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(unit.work.model.network.shapes))
+        width = unit.work.task.steps * settings.batch_size * runs
+        seconds += 8 + 6 * count * width * unit.work.steps / FLOPS
+        most = max(most, 32 * width * settings.units)
+        lines.append("{}  T={}  {} parameters".format(*unit.name, count))
+    told = (
+        f"{runs} runs in each of {len(units)} units, about {most / 2**20:.0f} MiB and at most {seconds:.0f} s (rough)"
+    )
+    return "\n".join([*lines, "", told]) + "\n"

@@ -1,0 +1,102 @@
+"""The flags of one run, resolved: every default filled in. Imports no JAX."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from absl import flags
+
+from experiments.cell_specs import CellSpec, parse
+from experiments.exits import BadInput
+from experiments.resolving import directory, spelled
+from experiments.train import options
+
+PROGRAM = "length_frontier"
+LENGTHS = {
+    "adding": (20, 40, 60, 100, 150, 200),
+    "copy": (5, 10, 20, 40, 80),
+    "temporal_order": (20, 40, 60, 100, 150, 200),
+    "multiplication": (20, 40, 60, 100, 150, 200),
+    "memorisation": (5, 10, 20, 40, 80),
+    "parity": (5, 10, 20, 40),
+    "delayed_xor": (10, 20, 40, 80),
+    "sentiment": (8, 16, 32, 64),
+    "agreement": (16, 32, 64),
+}  # tasks that can be had at any length
+LOCAL = ("out", "format", "dry_run")  # flags that change no result
+SMOKE = {"cells": "elman,lstm", "lengths": [10, 12], "units": 8, "seeds": [0, 1], "batch_size": 4, "steps": 4,
+         "eval_every": 2, "learning_rates": [1e-3, 1e-2]}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    task: CellSpec
+    variant: str
+    cells: tuple[CellSpec, ...]
+    lengths: tuple[int, ...]
+    units: int
+    seeds: tuple[int, ...]
+    learning_rates: tuple[float, ...]
+    schedule: str
+    optimizer: CellSpec
+    clip_norm: float
+    batch_size: int
+    steps: int
+    eval_every: int
+    smoke: bool
+    out: str | None
+    format: str
+    dry_run: bool
+
+    @classmethod
+    def read(cls, values: Any = flags.FLAGS) -> "Settings":
+        """From flags already parsed; what needs JAX to be checked is checked by the program."""
+
+        def value(name: str) -> Any:
+            found = values[name]
+            if values.smoke and name in SMOKE and not found.present:
+                return SMOKE[name]
+            return found.value
+
+        made = {field.name: value(field.name) for field in fields(cls)}
+        for name in ("task", "optimizer"):
+            made[name] = parse(made[name])[0] if isinstance(made[name], str) else made[name]
+        cells, seeds = made["cells"], made["seeds"]
+        made["cells"] = tuple(parse(cells) if isinstance(cells, str) else cells)
+        made["seeds"] = tuple(range(seeds) if isinstance(seeds, int) else seeds)
+        made["variant"] = options.variant(made["task"].name, made["variant"])
+        made["lengths"] = tuple(sorted(made["lengths"] or LENGTHS[made["task"].name]))
+        made["learning_rates"] = tuple(sorted(made["learning_rates"]))
+        if len(made["lengths"]) < 2:
+            raise BadInput(f"flag --lengths={made['lengths'][0]}: a frontier lies between lengths; write two or more")
+        return cls(**made)
+
+    def resolved(self, cells: list[str]) -> dict[str, str]:
+        """What determines the results, as the values of flags; `cells` in their canonical spelling."""
+        told = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in LOCAL}
+        return {name: spelled(name, value) for name, value in {**told, "cells": tuple(cells)}.items()}
+
+    def directory(self, resolved: dict[str, str]) -> str:
+        return self.out or directory(PROGRAM, resolved)
+
+    def training(self, cell: CellSpec, length: int) -> options.Settings:
+        """The settings of training one cell at one length, at a learning rate of 1: its states say by how much less."""
+        values = flags.FlagValues()
+        options.define(values)
+        given = {
+            "task": self.task,
+            "variant": self.variant,
+            "cell": cell,
+            "length": length,
+            "units": self.units,
+            "seeds": self.seeds,
+            "learning_rate": 1.0,
+            "schedule": self.schedule,
+            "optimizer": self.optimizer,
+            "clip_norm": self.clip_norm,
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "eval_every": self.eval_every,
+            "flow_every": 0,
+        }
+        values(["", *(f"--{name}={spelled(name, value)}" for name, value in given.items())])
+        return options.Settings.read(values)
