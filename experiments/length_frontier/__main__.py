@@ -53,7 +53,7 @@ kinds.define(
 )
 kinds.define(kinds.at_least_0(), "clip_norm", 1.0, "Bound of the gradient's norm; 0: none.")
 kinds.define(kinds.whole(1, 10**6), "batch_size", 32, "Examples in a batch, 1 or more.")
-kinds.define(kinds.whole(1, 10**9), "steps", 3000, "Updates that a run may take.")
+kinds.define(kinds.whole(1, 10**9), "steps", 4000, "Updates that a run may take.")
 kinds.define(kinds.whole(1, 10**9), "eval_every", 100, "Updates between looks at 1,000 held-out examples.")
 kinds.define(
     kinds.free("a directory"), "out", None, "Directory of the run. By default runs/length_frontier/<hash of flags>."
