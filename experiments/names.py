@@ -60,12 +60,23 @@ CELLS = (
     "gated_deltanet",
     "mlstm",
 )
-TASKS = ("adding", "copy", "digits", "text")
+TASKS = ("adding", "copy", "digits", "text", "images", "series", "recordings", "music")
 VARIANTS = {
     "adding": ("urnn", "tcn", "hs97", "pascanu", "plrnn"),
     "copy": ("urnn", "tcn", "exprnn", "s4", "variable"),
-    "digits": ("plain", "permuted"),
+    "digits": ("plain", "permuted", "bit_reversal"),
     "text": ("characters", "bytes"),
+    "images": ("plain", "permuted", "bit_reversal"),
+    "series": ("one_step", "multi_step"),
+    "recordings": ("standardised", "raw"),
+    "music": ("next",),
+}
+FILES = {  # tasks that read a file, and what is at its path; text has one of its own
+    "text": "a UTF-8 text",
+    "images": "a directory of four IDX files",
+    "series": "a CSV file",
+    "recordings": "a NAME_TRAIN.ts, with NAME_TEST.ts beside it",
+    "music": "a MATLAB file of piano rolls",
 }
 METHODS = ("auto", "sequential", "deferred", "checkpointed", "associative", "newton", "native")
 OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd")

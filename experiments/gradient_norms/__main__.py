@@ -16,14 +16,16 @@ from absl import flags
 
 from experiments import exits, names, quick
 from experiments import flags as kinds
-from experiments.gradient_norms.settings import Settings
+from experiments.gradient_norms.settings import LENGTHS, Settings
 from experiments.tables import FORMATS
 
 VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
+FILES = "; ".join(f"{task}: {what}" for task, what in names.FILES.items())
+DEFAULTS = "; ".join(f"{task} {','.join(map(str, lengths))}" for task, lengths in LENGTHS.items())
 
 kinds.define(kinds.word(names.TASKS), "task", "adding", f"What is learned: {', '.join(names.TASKS)}.")
 kinds.define(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {VARIANTS}.")
-kinds.define(kinds.free("a path"), "file", None, "UTF-8 file for --task=text; by default a text that Python carries.")
+kinds.define(kinds.free("a path"), "file", None, f"What a task of real data reads; text carries one. {FILES}.")
 kinds.define(
     kinds.cells(names.CELLS),
     "cells",
@@ -35,8 +37,8 @@ kinds.define(
     kinds.wholes(1, 10**7, "write e.g. 10,100"),
     "lengths",
     None,
-    "Sequence lengths, in steps (for copy the delay; for digits a divisor of 64). By default adding 50,100,200; "
-    "copy 25,50,100; digits 8,16,32,64; text 32,64,128.",
+    "Sequence lengths, in steps (for copy the delay; for digits and images a divisor of the number of pixels). "
+    f"By default {DEFAULTS}.",
 )
 kinds.define(kinds.whole(1, 10**5), "units", 128, "Hidden units of every cell, 1 or more.")
 kinds.define(

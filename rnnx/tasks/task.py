@@ -58,8 +58,8 @@ class Dataset(Task, Protocol):
     i + length goes on where example i ends, with the state carried over.
     """
 
-    continuous: bool
-
+    @property
+    def continuous(self) -> bool: ...
     def count(self, data: Any) -> int: ...
     def lengths(self, data: Any) -> np.ndarray: ...  # valid steps of each example, int [count]
     def example(self, data: Any, index: Array) -> Example: ...
