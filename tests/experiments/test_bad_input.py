@@ -48,7 +48,7 @@ BAD = [
     ("--task=digits --lengths=10", "--lengths", "length is 10", "1, 2, 4, 8, 16, 32, 64"),
     ("--task=text --lengths=9000000", "--lengths", "9000000", "at most"),
     ("--task=text --file=BINARY", "--file", "not UTF-8 at byte 1", "iconv"),
-    ("--task=text --file=EMPTY", "--file", "0 symbols", "longer"),
+    ("--task=text --file=EMPTY", "--file", "is empty", "write the path"),
     ("--task=text --file=MISSING", "--file", "No such file", "path"),
     ("--task=text --file=.", "--file", "directory", "path"),
     ("--file=BINARY", "--file", "--task=adding", "--task=text"),

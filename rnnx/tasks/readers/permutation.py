@@ -13,25 +13,25 @@ SEED = 92916  # the seed that permuted-MNIST studies use, with NumPy's old gener
 
 @functools.cache
 def seeded(size: int) -> np.ndarray:
-    """The random order of those studies, int [size]; at 784 it is theirs, number by number."""
-    return np.random.RandomState(SEED).permutation(size)
+    """The random order of those studies, int32 [size]; at 784 it is theirs, number by number."""
+    return np.random.RandomState(SEED).permutation(size).astype(np.int32)
 
 
 @functools.cache
 def bit_reversal(size: int) -> np.ndarray:
-    """The order of the indices whose binary digits, reversed, count up, int [size].
+    """The order of the indices whose binary digits, reversed, count up, int32 [size].
 
     Digits are those of the next power of two; indices outside `size` are dropped. Neighbours end up far apart, at
     every scale: the permuted MNIST of A. Gu, K. Goel & C. Re 2022 (their code, state-spaces).
     """
     digits = (size - 1).bit_length()
     reversed_ = [int(f"{i:0{digits}b}"[::-1], 2) for i in range(2**digits)]
-    return np.array([i for i in reversed_ if i < size])
+    return np.array([i for i in reversed_ if i < size], np.int32)
 
 
 @functools.cache
 def read(path: str, size: int) -> np.ndarray:
-    """An order of 0 .. `size` - 1, int64 [size], from a NumPy file (.npy) or a text of numbers with spaces or commas.
+    """An order of 0 .. `size` - 1, int32 [size], from a NumPy file (.npy) or a text of numbers with spaces or commas.
 
     Raises BadFile unless each number stands there once.
     """
@@ -45,7 +45,7 @@ def read(path: str, size: int) -> np.ndarray:
     counts = np.bincount(order, minlength=size)
     if counts.max() > 1:
         raise BadFile(f"file {path} has {np.argmax(counts)} {counts.max()} times; {remedy}")
-    return order.astype(np.int64)
+    return order.astype(np.int32)
 
 
 def _numpy(path: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def _text(path: str) -> np.ndarray:
     numbers = []
     for line, text in enumerate(utf8.read(path).split("\n"), 1):
         for word in text.replace(",", " ").split():
-            if not word.isdecimal():
-                raise BadFile(f"file {path}:{line} has {word!r:.60}, not a whole number; write one of 0, 1, ...")
+            if not word.isdecimal() or len(word) > 18:  # what int64 holds
+                raise BadFile(f"file {path}:{line} has {word!r:.60}, which is no position; write one of 0, 1, ...")
             numbers.append(int(word))
     return np.array(numbers, np.int64)
