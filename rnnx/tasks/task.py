@@ -30,11 +30,14 @@ class Task(Protocol):
     `symbols` is true where xs are one-hot symbols of a finite alphabet, which an embedding may replace.
     """
 
-    variant: str
-    answers: str
-    symbols: bool
-    splits: tuple[str, ...]  # ("train", "test"), with "valid" between them where the data has one
-
+    @property
+    def variant(self) -> str: ...
+    @property
+    def answers(self) -> str: ...
+    @property
+    def symbols(self) -> bool: ...
+    @property
+    def splits(self) -> tuple[str, ...]: ...  # ("train", "test"), with "valid" between them where the data has one
     @property
     def inputs(self) -> int: ...
     @property

@@ -64,6 +64,14 @@ def test_chance_is_the_entropy_of_training(tmp_path):
     assert Recordings(file=write(tmp_path)).chance == pytest.approx(expected, abs=1e-12)
 
 
+def test_classes_are_numbered_as_in_training(tmp_path):
+    """Though the test split may list them in another order."""
+    path = write(tmp_path)
+    text = (tmp_path / "Tiny_TEST.ts").read_text()
+    (tmp_path / "Tiny_TEST.ts").write_text(text.replace("true left right", "true right left"))
+    assert Recordings(file=path).load("test")[2].tolist() == [1, 0]
+
+
 def test_files_that_do_not_go_together(tmp_path):
     path = write(tmp_path, test=[*TEST, ([1], [2], "up")])
     with pytest.raises(BadFile) as error:
