@@ -37,7 +37,8 @@ kinds.define(
     kinds.wholes(1, 10**7, "write e.g. 10,100"),
     "lengths",
     None,
-    "Sequence lengths, in steps (for copy the delay; for digits and images a divisor of the number of pixels). "
+    "Sequence lengths, in steps (for copy the delay; for digits and images a divisor of the number of pixels; of "
+    "recordings and music the first so many). "
     f"By default {DEFAULTS}.",
 )
 kinds.define(kinds.whole(1, 10**5), "units", 128, "Hidden units of every cell, 1 or more.")
