@@ -72,6 +72,10 @@ TASKS = (
     "agreement",
     "digits",
     "text",
+    "images",
+    "series",
+    "recordings",
+    "music",
 )
 VARIANTS = {
     "adding": ("urnn", "tcn", "hs97", "pascanu", "plrnn"),
@@ -83,12 +87,22 @@ VARIANTS = {
     "delayed_xor": ("steps", "end"),
     "sentiment": ("negation", "double", "decoy"),
     "agreement": ("random", "opposite"),
-    "digits": ("plain", "permuted"),
+    "digits": ("plain", "permuted", "bit_reversal"),
     "text": ("characters", "bytes"),
+    "images": ("plain", "permuted", "bit_reversal"),
+    "series": ("one_step", "multi_step"),
+    "recordings": ("standardised", "raw"),
+    "music": ("next",),
+}
+FILES = {  # tasks that read a file, and what is at its path; text has one of its own
+    "text": "a UTF-8 text",
+    "images": "a directory of four IDX files",
+    "series": "a CSV file",
+    "recordings": "a NAME_TRAIN.ts, with NAME_TEST.ts beside it",
+    "music": "a MATLAB file of piano rolls",
 }
 METHODS = ("auto", "sequential", "deferred", "checkpointed", "associative", "newton", "native")
 OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd", "adabelief", "adagrad", "adamax", "amsgrad", "lion", "radam",
               "yogi")  # fmt: skip
 SCHEDULES = ("constant", "cosine", "linear", "exponential")
 POOLS = ("last", "mean", "max")
-FILES = ("text",)  # tasks that read one

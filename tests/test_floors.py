@@ -19,7 +19,7 @@ FLOORS = {
 EVERYBODY = {"jax", "numpy"}
 EXTRA = {"networks": {"flax"}, "training": {"optax", "orbax"}, "interop": {"flax", "optax", "orbax"}}
 EXTRA["testing"] = {"optax", "orbax"}
-LATE = {"sklearn"}  # only inside the function that needs it
+LATE = {"sklearn", "scipy"}  # only inside the function that needs it
 
 
 def imports(tree: ast.AST, late: bool = False):

@@ -19,10 +19,12 @@ from experiments.gradient_norms.settings import LENGTHS, Settings
 from experiments.tables import FORMATS
 
 VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
+FILES = "; ".join(f"{task}: {what}" for task, what in names.FILES.items())
+DEFAULTS = "; ".join(f"{task} {','.join(map(str, lengths))}" for task, lengths in LENGTHS.items())
 
 kinds.define(kinds.word(names.TASKS), "task", "adding", f"What is learned: {', '.join(names.TASKS)}.")
 kinds.define(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {VARIANTS}.")
-kinds.define(kinds.free("a path"), "file", None, "UTF-8 file for --task=text; by default a text that Python carries.")
+kinds.define(kinds.free("a path"), "file", None, f"What a task of real data reads; text carries one. {FILES}.")
 kinds.define(
     kinds.cells(names.CELLS),
     "cells",
@@ -34,9 +36,8 @@ kinds.define(
     kinds.wholes(1, 10**7, "write e.g. 10,100"),
     "lengths",
     None,
-    "Sequence lengths, in steps (for copy and memorisation the delay; for digits a divisor of 64). By default "
-    + "; ".join(f"{task} {','.join(map(str, lengths))}" for task, lengths in LENGTHS.items())
-    + ".",
+    "Sequence lengths, in steps (for copy and memorisation the delay; for digits and images a divisor of the number of "
+    f"pixels; of recordings and music the first so many). By default {DEFAULTS}.",
 )
 kinds.define(kinds.whole(1, 10**5), "units", 128, "Hidden units of every cell, 1 or more.")
 kinds.define(

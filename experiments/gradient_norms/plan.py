@@ -8,10 +8,12 @@ import jax
 from experiments.exits import BadInput
 from experiments.gradient_norms.measure import Unit
 from experiments.gradient_norms.settings import Settings
+from experiments.names import FILES
 from experiments.run_directory import RunDirectory
 from rnnx.cells import Readout, build
 from rnnx.scans import METHODS
 from rnnx.tasks import TASKS
+from rnnx.tasks.readers import BadFile
 
 FLOPS = 8e9  # a second, of one process on two cores: what this program was seen to reach
 COMPILE = 4.0  # seconds a unit
@@ -50,16 +52,19 @@ def units(settings: Settings) -> list[Unit]:
 
 
 def _task(settings: Settings, length: int) -> Any:
-    source = {"file": settings.file} if settings.task == "text" else {}
+    source = {"file": settings.file} if settings.task in FILES else {}
     try:
         return TASKS[settings.task](length, settings.variant, **source)
     except OSError as error:
-        raise BadInput(f"flag --file={settings.file}: {error.strerror}; write the path of a UTF-8 text") from None
+        where = "" if error.filename in (None, settings.file) else f"{error.filename}: "
+        told = f"{where}{error.strerror}; write the path of {FILES[settings.task]}"
+        raise BadInput(f"flag --file={settings.file}: {told}") from None
     except ModuleNotFoundError as error:
         raise BadInput(f"flag --task={settings.task}: {error}") from None
+    except BadFile as error:
+        raise BadInput(f"flag --file={settings.file}: {error}") from None
     except ValueError as error:
-        flag = f"--file={settings.file}" if str(error).startswith("text: file") else f"--lengths={length}"
-        raise BadInput(f"flag {flag}: {error}") from None
+        raise BadInput(f"flag --lengths={length}: {error}") from None
 
 
 def describe(units: list[Unit], directory: RunDirectory) -> str:

@@ -37,7 +37,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     if settings.dry_run:
         sys.stdout.write(plan.describe(units, directory))
         return exits.OK
-    data = units[0].task.load()
+    data = jax.device_put(units[0].task.load())  # once: images are many
     told = record(
         PROGRAM,
         argv,

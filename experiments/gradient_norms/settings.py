@@ -23,6 +23,10 @@ LENGTHS = {
     "agreement": (16, 32, 64),
     "digits": (8, 16, 32, 64),
     "text": (32, 64, 128),
+    "images": (28, 56, 112),
+    "series": (24, 48, 96),
+    "recordings": (8, 16, 24),
+    "music": (16, 32, 64),
 }
 SMOKE = {"cells": "elman,lstm", "lengths": [16], "units": 8, "seeds": [0, 1], "batch_size": 4, "train_steps": 3}
 
@@ -62,8 +66,11 @@ class Settings:
             kinds.word(names.VARIANTS[task]).parse(variant)
         except ValueError as error:
             raise BadInput(f"flag --variant={variant}: for --task={task}, {error}") from None
-        if flags.file and task != "text":
-            raise BadInput(f"flag --file={flags.file}: --task={task} reads no file; write --task=text, or leave it out")
+        if flags.file and task not in names.FILES:
+            readers = ", ".join(f"--task={name}" for name in names.FILES)
+            raise BadInput(f"flag --file={flags.file}: --task={task} reads no file; write {readers}, or leave it out")
+        if not flags.file and task in names.FILES and task != "text":
+            raise BadInput(f"flag --file: --task={task} reads a file; write the path of {names.FILES[task]}")
         return cls(
             task=task,
             variant=variant,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rnnx.tasks.readers import permutation
 from rnnx.tasks.task import Criterion, any_example, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
@@ -20,8 +21,8 @@ class Digits:
     """An image is `length` steps of 64 / length pixels, row by row; the class, 0 to 9, is asked at the last step.
 
     `variant` "plain" reads the pixels in order (length 64: one by one, 8: row by row), "permuted" in one fixed
-    random order. Pixels are divided by 16, into [0, 1]. Every fifth image is for the test split. Loss:
-    cross-entropy in nats; chance ln 10.
+    random order, "bit_reversal" in the order of `readers.permutation`. Pixels are divided by 16, into [0, 1]. Every
+    fifth image is for the test split. Loss: cross-entropy in nats; chance ln 10.
 
     Source: E. Alpaydin & C. Kaynak 1998, Optical Recognition of Handwritten Digits, UCI; the copy that
     scikit-learn bundles (its 1,797 test images), which is read without any network.
@@ -39,7 +40,7 @@ class Digits:
     criterion = Criterion("accuracy", 0.95, 360, "ours, on the test split")
 
     def __post_init__(self):
-        one_of("digits: variant", self.variant, ("plain", "permuted"))
+        one_of("digits: variant", self.variant, ("plain", "permuted", "bit_reversal"))
         if self.length not in LENGTHS:
             allowed = ", ".join(map(str, LENGTHS))
             raise ValueError(f"digits: length is {self.length}; an image has 64 pixels, write one of {allowed}")
@@ -74,6 +75,8 @@ class Digits:
         image = images[index].astype(jnp.zeros(()).dtype)
         if self.variant == "permuted":
             image = image[np.random.default_rng(PERMUTATION_SEED).permutation(PIXELS)]
+        elif self.variant == "bit_reversal":
+            image = image[permutation.bit_reversal(PIXELS)]
         weights = (jnp.arange(self.length) == self.length - 1).astype(image.dtype)
         return Example(image.reshape(self.length, self.inputs), jnp.full(self.length, classes[index]), weights)
 

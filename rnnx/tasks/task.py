@@ -31,11 +31,14 @@ class Task(Protocol):
     `symbols` is true where xs are one-hot symbols of a finite alphabet, which an embedding may replace.
     """
 
-    variant: str
-    answers: str
-    symbols: bool
-    splits: tuple[str, ...]  # ("train", "test"), with "valid" between them where the data has one
-
+    @property
+    def variant(self) -> str: ...
+    @property
+    def answers(self) -> str: ...
+    @property
+    def symbols(self) -> bool: ...
+    @property
+    def splits(self) -> tuple[str, ...]: ...  # ("train", "test"), with "valid" between them where the data has one
     @property
     def inputs(self) -> int: ...
     @property
@@ -59,8 +62,8 @@ class Dataset(Task, Protocol):
     i + length goes on where example i ends, with the state carried over.
     """
 
-    continuous: bool
-
+    @property
+    def continuous(self) -> bool: ...
     def count(self, data: Any) -> int: ...
     def lengths(self, data: Any) -> np.ndarray: ...  # valid steps of each example, int [count]
     def example(self, data: Any, index: Array) -> Example: ...

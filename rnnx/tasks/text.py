@@ -1,13 +1,13 @@
 """Next-character prediction on any UTF-8 text."""
 
 import functools
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from rnnx.tasks.readers import BadFile, utf8
 from rnnx.tasks.task import Criterion, any_example, cross_entropy, is_likeliest
 from rnnx.types import Example, one_of, static
 
@@ -38,7 +38,7 @@ class Text:
             raise ValueError(f"text: length is {self.length}; write at least 1")
         shortest = min(len(self.load("valid")), len(self.load("test")))
         if shortest < 2:
-            raise ValueError(f"text: file {self.file} has a test split of {shortest} symbols; give a longer text")
+            raise BadFile(f"file {self.file} has a test split of {shortest} symbols; give a longer text")
         if self.length >= shortest:
             raise ValueError(
                 f"text: length is {self.length}, but the test split of the text has {shortest} symbols; "
@@ -102,14 +102,9 @@ class Text:
 @functools.cache
 def _read(file: str, variant: str) -> tuple[tuple[str | int, ...], np.ndarray]:
     """(alphabet, the text as positions in it)."""
-    raw = pathlib.Path(file).read_bytes() if file else _help_topics().encode()
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"text: file {file} is not UTF-8 at byte {error.start}; convert it first, e.g. with iconv -t UTF-8"
-        ) from None
-    codes = np.frombuffer(raw, np.uint8) if variant == "bytes" else np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    text = utf8.read(file) if file else _help_topics()
+    kind, encoding = (np.uint8, "utf-8") if variant == "bytes" else (np.uint32, "utf-32-le")
+    codes = np.frombuffer(text.encode(encoding), kind)
     alphabet, symbols = np.unique(codes, return_inverse=True)
     names = alphabet.tolist() if variant == "bytes" else map(chr, alphabet.tolist())
     return tuple(names), symbols.astype(np.int32)

@@ -1,10 +1,12 @@
 """Bad input is one line on standard error that names the flag and the remedy, status 2, and nothing written."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
+import small_files
 from absl.testing import flagsaver
 
 from experiments.gradient_norms.__main__ import main
@@ -48,10 +50,27 @@ BAD = [
     ("--task=digits --lengths=10", "--lengths", "length is 10", "1, 2, 4, 8, 16, 32, 64"),
     ("--task=text --lengths=9000000", "--lengths", "9000000", "at most"),
     ("--task=text --file=BINARY", "--file", "not UTF-8 at byte 1", "iconv"),
-    ("--task=text --file=EMPTY", "--file", "0 symbols", "longer"),
+    ("--task=text --file=EMPTY", "--file", "is empty", "write the path"),
     ("--task=text --file=MISSING", "--file", "No such file", "path"),
     ("--task=text --file=.", "--file", "directory", "path"),
     ("--file=BINARY", "--file", "--task=adding", "--task=text"),
+    ("--task=images", "--file", "--task=images", "four IDX files"),
+    ("--task=series", "--file", "--task=series", "a CSV file"),
+    ("--task=recordings", "--file", "--task=recordings", "_TRAIN.ts"),
+    ("--task=music", "--file", "--task=music", "MATLAB"),
+    ("--task=images --file=MISSING", "--file", "No such file", "four IDX files"),
+    ("--task=images --file=BINARY", "--file", "Not a directory", "four IDX files"),
+    ("--task=images --file=FOREIGN", "--file", "without train-images-idx3-ubyte", "put it there"),
+    ("--task=images --file=IMAGES --lengths=9", "--lengths", "length is 9", "1, 2, 4, 8, 16, 32, 64"),
+    ("--task=images --file=TORN", "--file", "t10k-images-idx3-ubyte.gz is damaged gzip", "again"),
+    ("--task=series --file=BINARY", "--file", "not UTF-8 at byte 1", "iconv"),
+    ("--task=series --file=RAGGED", "--file", "RAGGED:3 has 1 values", "as many"),
+    ("--task=series --file=MISSING", "--file", "No such file", "a CSV file"),
+    ("--task=recordings --file=RAGGED", "--file", "does not end in _TRAIN.ts", "NAME_TRAIN.ts"),
+    ("--task=recordings --file=Lone_TRAIN.ts", "--file", "Lone_TEST.ts: No such file", "beside it"),
+    ("--task=recordings --file=Made_TRAIN.ts --lengths=13", "--lengths", "length is 13", "at most 12"),
+    ("--task=music --file=BINARY", "--file", "no MATLAB file", "piano rolls"),
+    ("--task=music --file=EMPTY", "--file", "is empty", "piano rolls"),
     ("--units=0", "--units", "0 is outside", "write"),
     ("--units=many", "--units", "'many'", "write"),
     ("--units=1_0", "--units", "'1_0'", "write"),
@@ -90,6 +109,12 @@ def here(tmp_path, monkeypatch):
     """A working directory with the files that the table names."""
     (tmp_path / "BINARY").write_bytes(b"a\xff\xfe")
     (tmp_path / "EMPTY").touch()
+    small_files.images(tmp_path / "IMAGES")
+    small_files.images(tmp_path / "TORN")
+    (tmp_path / "TORN" / "t10k-images-idx3-ubyte.gz").write_bytes(b"\x1f\x8b torn")
+    (tmp_path / "RAGGED").write_text("date,a\nd,1\nd\n")
+    small_files.recordings(tmp_path)
+    shutil.copy(tmp_path / "Made_TRAIN.ts", tmp_path / "Lone_TRAIN.ts")
     (tmp_path / "FOREIGN").mkdir()
     (tmp_path / "FOREIGN" / "thesis.tex").write_text("dear")
     monkeypatch.chdir(tmp_path)

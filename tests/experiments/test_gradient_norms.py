@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+import small_files
 
 from experiments import quick
 
@@ -260,6 +261,19 @@ def test_every_task(flags, tmp_path):
     record = strict((tmp_path / "run" / "run.json").read_text())
     assert record["smoke"] is True
     assert bool(record["data_sha256"]) == (flags[0] in ("--task=digits", "--task=text"))
+
+
+@pytest.mark.parametrize("task", ["images", "series", "recordings", "music"])
+def test_every_task_that_reads_a_file(task, tmp_path):
+    """With padding, with targets of many columns, and where the file is a directory."""
+    file = small_files.of_all(tmp_path)[task]
+    flags = (f"--task={task}", f"--file={file}", "--lengths=8", "--smoke", "--cells=gru", "--units=4", "--seeds=1,")
+    run(*flags, "--loss=all", "--train_steps=1", f"--out={tmp_path}/run")
+    rows = [strict(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
+    assert [row["trained_steps"] for row in rows] == [0, 1] and rows[1]["task"] == task
+    assert all(math.isfinite(row[name]) for row in rows for name in ("loss", "slope_log10_per_step", "chance_loss"))
+    record = strict((tmp_path / "run" / "run.json").read_text())
+    assert record["data_sha256"] and record["flags"]["file"] == file
 
 
 def test_a_gradient_of_zero_is_no_divergence(tmp_path):

@@ -54,6 +54,15 @@ def test_permuted_is_one_fixed_permutation():
     np.testing.assert_array_equal(rows.xs.reshape(300, 64), after)
 
 
+def test_bit_reversal_reads_by_the_digits_of_places():
+    """Of six binary digits each: place 1 shows pixel 32, place 2 pixel 16; its own inverse."""
+    plain, there = (batch(Digits(64, v), Digits().load(), jax.random.key(0), 9).xs for v in ("plain", "bit_reversal"))
+    order = [int(f"{i:06b}"[::-1], 2) for i in range(64)]
+    np.testing.assert_array_equal(there, plain[:, np.array(order)])
+    np.testing.assert_array_equal(plain, there[:, np.array(order)])
+    assert order[1:3] == [32, 16] and not np.array_equal(there, plain)
+
+
 def test_chance():
     """Equal scores for ten classes lose ln 10, and the classes are so even that their shares lose no less than 1 %."""
     task = Digits()

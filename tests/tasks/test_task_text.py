@@ -29,16 +29,17 @@ def alphabet(variant: str) -> list:
 
 
 def test_the_default_text_loads():
-    """Without a file or a network: a text of natural size, split in nine tenths and one."""
+    """Without a file or a network: a text of natural size, split in 90, 5 and 5 %."""
     task = Text(50)
-    train, test = task.load(), task.load("test")
-    assert len(train) + len(test) > 300_000 and abs(len(test) / len(train) - 1 / 9) < 1e-4
+    train, valid, test = map(task.load, task.splits)
+    size = len(train) + len(valid) + len(test)
+    assert size > 300_000 and abs(len(train) / size - 0.9) < 1e-5 and abs(len(test) - len(valid)) <= 1
     assert train.dtype == np.int32 and 60 < task.inputs < 200 and task.outputs == task.inputs
-    assert 0 <= train.min() and max(train.max(), test.max()) < task.inputs
+    assert 0 <= train.min() and max(train.max(), valid.max(), test.max()) < task.inputs
     from pydoc_data.topics import topics
 
     raw = "\n".join(topics[name] for name in sorted(topics))
-    assert len(raw) == len(train) + len(test) and len(set(raw)) == task.inputs
+    assert len(raw) == size and len(set(raw)) == task.inputs
 
 
 @pytest.mark.parametrize("variant", ["characters", "bytes"])
@@ -49,10 +50,10 @@ def test_an_example_is_a_slice_and_its_target_the_next_symbol(file, variant):
     whole = WORDS.encode() if variant == "bytes" else WORDS
     assert task.inputs == len(symbols)
     kind = bytes if variant == "bytes" else "".join
-    for split in ("train", "test"):
+    borders = [0, len(whole) * 90 // 100, len(whole) * 95 // 100, len(whole)]
+    for i, split in enumerate(("train", "valid", "test")):
         data = task.load(split)
-        border = len(whole) * 9 // 10
-        part = whole[border:] if split == "test" else whole[:border]
+        part = whole[borders[i] : borders[i + 1]]
         assert kind([symbols[i] for i in data]) == part
         examples = batch(task, data, jax.random.key(0), 20)
         assert np.all(np.sum(examples.xs, axis=2) == 1) and examples.length is None
@@ -66,14 +67,14 @@ def test_an_example_is_a_slice_and_its_target_the_next_symbol(file, variant):
 def test_characters_and_bytes_differ(file):
     """The control: a multi-byte text has fewer characters than bytes, of more kinds than one."""
     characters, raw = Text(12, "characters", file), Text(12, "bytes", file)
-    assert sum(map(len, map(characters.load, ("train", "test")))) == len(WORDS)
-    assert sum(map(len, map(raw.load, ("train", "test")))) == len(WORDS.encode()) > len(WORDS)
+    assert sum(map(len, map(characters.load, characters.splits))) == len(WORDS)
+    assert sum(map(len, map(raw.load, raw.splits))) == len(WORDS.encode()) > len(WORDS)
 
 
 def test_every_start_can_be_drawn(tmp_path):
     """The first window and the last one too."""
     path = tmp_path / "letters.txt"
-    path.write_text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+    path.write_text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" * 2)
     task = Text(3, file=str(path))
     data = task.load("test")
     assert len(data) == 7
@@ -98,7 +99,7 @@ def test_chance_and_criterion_are_entropies(file, variant):
 def test_the_best_memoryless_predictor_reaches_chance():
     """Scores that are the symbols' own frequencies, on windows drawn from the default text."""
     task = Text(100)
-    data = np.concatenate([task.load(), task.load("test")])
+    data = np.concatenate([task.load(split) for split in task.splits])
     frequencies = jnp.log(np.bincount(data, minlength=task.inputs) / len(data))
     examples = batch(task, data, jax.random.key(0), 1000)
     losses = jax.vmap(jax.vmap(task.loss, (None, 0)), (None, 0))(frequencies, examples.targets)
@@ -112,12 +113,10 @@ def test_a_file_that_is_not_utf8_is_told_at_its_byte(tmp_path):
     path.write_bytes(b"abc" + "é".encode("latin-1") + b" " * 99)
     with pytest.raises(ValueError) as error:
         Text(2, file=str(path))
-    assert str(error.value) == f"text: file {path} is not UTF-8 at byte 3; convert it first, e.g. with iconv -t UTF-8"
+    assert str(error.value) == f"file {path} is not UTF-8 at byte 3; convert it first, e.g. with iconv -t UTF-8"
 
 
-@pytest.mark.parametrize(
-    ("size", "message"), [(0, "give a longer text"), (1, "give a longer text"), (30, "at most 2,")]
-)
+@pytest.mark.parametrize(("size", "message"), [(0, "is empty;"), (1, "give a longer text"), (60, "at most 2,")])
 def test_a_text_too_short_is_told_with_the_longest_length(tmp_path, size, message):
     """An empty file too."""
     path = tmp_path / "short.txt"
@@ -125,8 +124,8 @@ def test_a_text_too_short_is_told_with_the_longest_length(tmp_path, size, messag
     with pytest.raises(ValueError) as error:
         Text(20, file=str(path))
     told = str(error.value)
-    assert told.startswith("text: ") and message in told and "\n" not in told
-    if size == 30:
+    assert told.startswith("text: " if size == 60 else "file ") and message in told and "\n" not in told
+    if size == 60:
         assert Text(2, file=str(path)).length == 2
 
 
