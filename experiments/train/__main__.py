@@ -10,15 +10,18 @@ from a file, one a line. Exit status: 0 done, 2 bad input, 3 a loss that is not 
 
 import sys
 
-from experiments import flags as kinds
-from experiments.train.options import Settings, define
+from absl import flags
 
-define()
+from experiments import flags as kinds
+from experiments.train import options
+
+options.define()
+flags.adopt_module_key_flags(options)
 
 
 def main(argv: list[str]) -> int:
     def work() -> int:
-        settings = Settings.read()
+        settings = options.Settings.read()
         kinds.compile_quickly(settings.smoke)
         from experiments.train import program  # imports JAX
 

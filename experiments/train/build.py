@@ -50,6 +50,7 @@ def prepare(settings: Settings) -> Work:
     network = Pure(lambda rngs: network_of(settings, task, rngs))
     steps, stages = _stages(settings, task)
     learner = _learner(settings, task, network, steps)
+    _rehearse(settings, learner, stages)
     every = settings.eval_every or max(1, steps // 20)
     if settings.flow_every:  # looks and flows at the same steps: fewer sizes of chunks to compile
         every = -(-every // settings.flow_every) * settings.flow_every
@@ -130,7 +131,7 @@ def network_of(settings: Settings, task: Any, rngs: Any) -> Any:
     if kind == "language_model":
         return LanguageModel(body, task.outputs, rngs=rngs)
     if kind == "forecaster":
-        return Forecaster(body, *task.statistics(), free=task.free, rngs=rngs)
+        return Forecaster(body, *task.statistics(), free=task.steps - task.length, rngs=rngs)
     return Tagger(body, task.outputs, bias=getattr(task, "bias", 0.0), rngs=rngs)
 
 
@@ -166,6 +167,17 @@ def _learner(settings: Settings, task: Any, network: Pure, steps: int) -> Learne
         carry=settings.batch_size if streams else 0,
         example=example,
     )
+
+
+def _rehearse(settings: Settings, learner: Learner, stages: tuple[Stage, ...]) -> None:
+    """Trace one update of every stage, so that what cannot run says so now."""
+    try:
+        state = jax.eval_shape(learner.init, jax.random.key(0))
+        for stage in stages:
+            batch = jax.eval_shape(stage.plan.fetch, stage.data, stage.plan.draw(0, 0))
+            jax.eval_shape(learner.update, state, batch, jax.ShapeDtypeStruct((), bool))
+    except NotImplementedError as error:
+        raise BadInput(f"flag --method={settings.method}: {error}") from None
 
 
 def _streams(task: Any) -> bool:

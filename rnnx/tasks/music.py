@@ -40,6 +40,7 @@ class Music:
     symbols = False
     splits = ("train", "valid", "test")
     continuous = False
+    bias = -3.0  # where outputs may well start: log odds of a key that is seldom down
 
     def __post_init__(self):
         one_of("music: variant", self.variant, ("next",))
