@@ -113,7 +113,11 @@ def network_of(settings: Settings, task: Any, rngs: Any) -> Any:
         raise BadInput(f"flag --pool={settings.pool}: --task={settings.task} asks at every step; leave it out")
     if settings.embedding and kind != "language_model":
         raise BadInput(f"flag --embedding={settings.embedding}: --task={settings.task} has none; leave it out")
-    inputs = (settings.embedding or min(64, task.inputs)) if kind == "language_model" else task.inputs
+    inputs = task.inputs
+    if kind == "language_model":
+        inputs = settings.embedding or min(64, inputs)
+    elif kind == "forecaster":
+        inputs = Forecaster.reads(inputs, task.season)
     method = None if settings.method == "auto" else METHODS[settings.method]()
 
     def make(inputs: int, units: int) -> Any:
@@ -131,7 +135,7 @@ def network_of(settings: Settings, task: Any, rngs: Any) -> Any:
     if kind == "language_model":
         return LanguageModel(body, task.outputs, rngs=rngs)
     if kind == "forecaster":
-        return Forecaster(body, *task.statistics(), free=task.steps - task.length, rngs=rngs)
+        return Forecaster(body, *task.statistics(), season=task.season, free=task.steps - task.length, rngs=rngs)
     return Tagger(body, task.outputs, bias=getattr(task, "bias", 0.0), rngs=rngs)
 
 

@@ -1,7 +1,7 @@
 """Forecasts of a series, one step ahead or many."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,74 +11,98 @@ from jax import Array
 from rnnx.networks.watch import Watch
 
 
+class State(NamedTuple):
+    body: Any
+    past: Array  # [season, D], the last values read, the latest at the end
+
+
 class Forecaster(nnx.Module):
-    """The next value of a series, from the values so far.
+    """The next value of a series, as a change of the value one season before it.
 
-        z_t = (x_t - mean) / scale;    y_t = x_t + scale (W body(z_0 .. z_t) + b)    [D], the forecast of x_{t+1}
+        a_t = x_{t+1-season};    y_t = a_t + scale (W body(z_0 .. z_t) + b)    [D], the forecast of x_{t+1}
+        z_t = (x_t - mean) / scale, and (a_t - mean) / scale beside it if season > 1
 
-    `mean` and `scale` are the statistics of the training data, a number for each of D columns; they are fixed. What is
-    learned is the change, so that an untrained network says what was last seen.
+    `mean` and `scale` are the statistics of the training data, a number for each of D columns; they are fixed. With a
+    season of 1 what is learned is the step to the next value; with a longer one it is what seasonal-naive forecasts
+    miss. Before its first value a series counts as having stood still there.
 
     `free` is how many of the last steps of a sequence it forecasts without looking: up to step T - free it reads the
     series (teacher forcing), then its own forecasts (free running). free=0 is teacher forcing throughout.
     """
 
-    def __init__(self, body: Any, mean: Sequence[float], scale: Sequence[float], *, free: int = 0, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        body: Any,
+        mean: Sequence[float],
+        scale: Sequence[float],
+        *,
+        season: int = 1,
+        free: int = 0,
+        rngs: nnx.Rngs,
+    ):
         self.mean, self.scale = tuple(map(float, mean)), tuple(map(float, scale))
-        if not len(self.mean) == len(self.scale) == body.inputs:
+        columns, reads = len(self.mean), self.reads(len(self.mean), season)
+        if len(self.scale) != columns or body.inputs != reads:
             raise ValueError(
-                f"Forecaster: {len(self.mean)} means and {len(self.scale)} scales for a body of {body.inputs} inputs; "
-                "give one of each for every column"
+                f"Forecaster: {columns} means, {len(self.scale)} scales and a body of {body.inputs} inputs; "
+                f"give one mean and one scale for each column and a body of {reads} inputs"
             )
         if not all(scale > 0 for scale in self.scale):
             raise ValueError(f"Forecaster: scale is {self.scale}; leave out columns that are constant")
         if not body.causal:
             raise ValueError("Forecaster: the body runs backwards too and would read the future; "
                              "give one of forward layers")  # fmt: skip
-        self.body, self.free = body, free
-        self.head = nnx.Linear(body.outputs, body.inputs, param_dtype=jnp.result_type(float), rngs=rngs)
+        self.body, self.season, self.free = body, season, free
+        self.head = nnx.Linear(body.outputs, columns, param_dtype=jnp.result_type(float), rngs=rngs)
+
+    @staticmethod
+    def reads(columns: int, season: int) -> int:
+        """The inputs that the body needs."""
+        return columns * (2 if season > 1 else 1)
 
     def __call__(
         self,
         xs: Array,
-        state: Any = None,
+        state: State | None = None,
         *,
         length: Any = None,
         key: Array | None = None,
         watch: Watch | None = None,
-    ) -> tuple[Any, Array]:
-        """(final states, ys [T, D]): y_t is the forecast of x_{t+1}.
-
-        With `free`, `length` must be None: what is forecast freely lies at the end.
-        """
-        if not self.free:
-            return self._read(xs, state, length, key, watch)
+    ) -> tuple[State, Array]:
+        """(final state, ys [T, D]): y_t is the forecast of x_{t+1}. All sequences are of one length."""
         if length is not None:
-            raise ValueError("Forecaster: free running of sequences of several lengths; give length=None")
+            raise ValueError("Forecaster: sequences of several lengths; give length=None")
         seen = xs.shape[0] - self.free
-        if seen < 1:
+        if self.free and seen < 1:
             raise ValueError(f"Forecaster: free is {self.free} for {xs.shape[0]} steps; leave at least one to read")
-        state, ys = self._read(xs[:seen], state, None, key, watch)
+        state, ys = self._read(xs[:seen], state, key, watch)
+        if not self.free:
+            return state, ys
         state, rest = self._run(ys[-1], state, self.free)
         return state, jnp.concatenate([ys, rest])
 
-    def forecast(self, xs: Array, steps: int, state: Any = None) -> tuple[Any, Array]:
+    def forecast(self, xs: Array, steps: int, state: State | None = None) -> tuple[State, Array]:
         """(state, [steps, D]): the values that follow xs [T, D], T >= 1, each from those before."""
-        state, ys = self._read(xs, state, None, None, None)
+        state, ys = self._read(xs, state)
         state, rest = self._run(ys[-1], state, max(0, steps - 1))
         return state, jnp.concatenate([ys[-1:], rest])[:steps]
 
-    def _read(self, xs: Array, state: Any, length: Any, key: Any, watch: Any) -> tuple[Any, Array]:
-        mean, scale = (jnp.asarray(a, xs.dtype) for a in (self.mean, self.scale))
-        state, ys = self.body((xs - mean[None]) / scale[None], state, length=length, key=key, watch=watch)
-        return state, xs + scale[None] * self.head(ys)
+    def _read(self, xs: Array, state: State | None, key: Any = None, watch: Any = None) -> tuple[State, Array]:
+        mean, scale = (jnp.asarray(a, xs.dtype)[None] for a in (self.mean, self.scale))
+        first = jnp.broadcast_to(xs[:1], (self.season, xs.shape[1]))
+        whole = jnp.concatenate([first if state is None else state.past, xs])
+        past, anchors = whole[xs.shape[0] :], whole[1 : xs.shape[0] + 1]
+        read = (xs, anchors) if self.season > 1 else (xs,)
+        zs = jnp.concatenate([(a - mean) / scale for a in read], axis=1)
+        body, ys = self.body(zs, None if state is None else state.body, key=key, watch=watch)
+        return State(body, past), anchors + scale * self.head(ys)
 
-    def _run(self, x: Array, state: Any, steps: int) -> tuple[Any, Array]:
+    def _run(self, x: Array, state: State, steps: int) -> tuple[State, Array]:
         """`steps` forecasts that follow the forecast x [D]."""
 
         def visit(carry: Any, _: None) -> tuple[Any, Array]:
             x, state = carry
-            state, ys = self._read(x[None], state, None, None, None)
+            state, ys = self._read(x[None], state)
             return (ys[-1], state), ys[-1]
 
         (_, state), ys = jax.lax.scan(visit, (x, state), None, length=steps)
