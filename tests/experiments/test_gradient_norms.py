@@ -1,50 +1,29 @@
 """The program as its users run it: processes, files, resumption, records."""
 
 import csv
-import json
 import math
 import os
 import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 
 import numpy as np
+import programs
 import pytest
 import small_files
+from programs import ROOT, strict
 
 from experiments import quick
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = {"results.jsonl", "flow.npz", "summary.csv", "summary.json", "run.json", "config.flags"}
 FIGURES = {"gradient_norms.png", "gradient_norms.svg"}
 SMALL = ("--cells=elman(init=orthogonal)", "--lengths=4,6", "--units=5", "--batch_size=3", "--seeds=0,3")
 
 
-def start(*flags: str, **how) -> subprocess.Popen:
-    command = [sys.executable, "-m", "experiments.gradient_norms", *flags]
-    # Nothing here measures numbers: compile quickly.
-    how.setdefault("env", {**os.environ, "XLA_FLAGS": quick.flags()})
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **how)
-
-
-def run(*flags: str, status: int = 0, **how) -> tuple[str, str]:
-    process = start(*flags, **how)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == status, err
-    return out, err
-
-
-def strict(text: str):
-    """JSON as the standard has it: no NaN, no Infinity."""
-
-    def refuse(word):
-        raise AssertionError(f"{word} is not JSON")
-
-    return json.loads(text, parse_constant=refuse)
+start, run = partial(programs.start, "gradient_norms"), partial(programs.run, "gradient_norms")
 
 
 def results(path: pathlib.Path) -> dict[str, bytes]:
@@ -61,20 +40,11 @@ def trained(tmp_path_factory):
 
 
 def test_help_is_quick_and_imports_no_jax():
-    code = (
-        "import sys, runpy; sys.argv[1:] = ['--help']\n"
-        "try: runpy.run_module('experiments.gradient_norms', run_name='__main__', alter_sys=True)\n"
-        "except SystemExit as stop: print('exit', stop.code, [m for m in ('jax', 'numpy') if m in sys.modules])"
-    )
-    begin = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert time.monotonic() - begin < 1.0
-    assert done.stdout.rstrip().endswith("exit 0 []")
-    first = done.stdout.lstrip().splitlines()[0]
-    assert first.startswith("Measure how the gradient")
+    told = programs.help_is_quick("gradient_norms")
+    assert told.lstrip().startswith("Measure how the gradient")
     for flag in ("task", "cells", "lengths", "units", "seeds", "batch_size", "loss", "train_steps", "optimizer",
                  "learning_rate", "method", "out", "format", "smoke", "dry_run", "variant", "file"):  # fmt: skip
-        assert re.search(rf"--(\[no\])?{flag}\b", done.stdout), flag
+        assert re.search(rf"--(\[no\])?{flag}\b", told), flag
 
 
 def test_files_and_rows(trained):
