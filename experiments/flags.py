@@ -37,7 +37,8 @@ class _Kind(flags.ArgumentParser):
 
 class _Text(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
-        return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        many = isinstance(value, (list, tuple)) and not isinstance(value, cell_specs.CellSpec)
+        return ",".join(map(str, value)) if many else str(value)
 
 
 class _Switch(flags.BooleanFlag):
