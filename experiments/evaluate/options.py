@@ -44,7 +44,9 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "Lengths of sequences in steps, with commas; 0: as the data has it. By default that of training.",
     )
     flag(kinds.free("a path"), "data", None, "Where the data lie now. By default where they were in training.")
-    kinds.switch("other_data", "--data are other data than those of training, which have to be where they were.", values)
+    kinds.switch(
+        "other_data", "--data are other data than those of training, which have to be where they were.", values
+    )
     flag(
         kinds.word(names.METHODS),
         "method",

@@ -1,7 +1,13 @@
 """A trained run, read back from its directory: nothing in it is believed before it is checked."""
 
+import contextlib
+import gc
+import io
 import json
+import logging
 import pathlib
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,6 +23,7 @@ from experiments.train.options import PROGRAM, Settings, settings_of
 from rnnx.training import TrainState, checkpoint
 
 REMEDY = "write the directory of a run of python -m experiments.train"
+ECHOES = 0.3  # seconds
 
 
 class Run(NamedTuple):
@@ -106,14 +113,28 @@ def _restored(folder: pathlib.Path, work: Work, seeds: tuple[int, ...], run: str
     """(step of each seed, params [K, ...])"""
     keys = jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
     like: TrainState = jax.eval_shape(jax.vmap(work.learner.init), keys)
-    best = folder.name == "best"
+    best, wrong = folder.name == "best", ""
+    with _silence():
+        try:
+            step, tree, told = checkpoint.restore(folder, like.params if best else like)
+            steps = tuple(map(int, told["steps"])) if best else (step,) * len(seeds)
+            return steps, tree if best else tree.params
+        except Exception as error:  # of a damaged file Orbax raises whatever its parts do
+            wrong = _one_line(error)
+        gc.collect()  # and its threads, whose reads end a moment later, each tell of it again
+        time.sleep(ECHOES)
+    raise BadInput(f"flag --run={run}: checkpoints/{folder.name} cannot be read: {wrong}; train it again")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Nothing on standard error."""
+    logging.disable(logging.CRITICAL)
     try:
-        step, tree, told = checkpoint.restore(folder, like.params if best else like)
-        steps = tuple(map(int, told["steps"])) if best else (step,) * len(seeds)
-    except Exception as error:  # of a damaged file Orbax raises whatever its parts do
-        told = _one_line(error)
-        raise BadInput(f"flag --run={run}: checkpoints/{folder.name} cannot be read: {told}; train it again") from None
-    return steps, tree if best else tree.params
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _one_line(error: Exception) -> str:
