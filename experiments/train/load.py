@@ -2,10 +2,10 @@
 
 import contextlib
 import gc
-import io
 import json
 import logging
 import pathlib
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,12 +128,13 @@ def _restored(folder: pathlib.Path, work: Work, seeds: tuple[int, ...], run: str
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing on standard error."""
+    """No messages, and none of exceptions that nobody can catch."""
     logging.disable(logging.CRITICAL)
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
     try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
+        yield
     finally:
+        sys.unraisablehook = hook
         logging.disable(logging.NOTSET)
 
 
