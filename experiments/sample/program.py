@@ -36,7 +36,8 @@ def _run(settings: Settings) -> int:
         )
     place = _place(settings, trained)
     if settings.top_k > len(task.alphabet):
-        raise BadInput(f"flag --top_k={settings.top_k}: there are {len(task.alphabet)} symbols; write at most as many")
+        many = len(task.alphabet)
+        raise BadInput(f"flag --top_k={settings.top_k}: there are {many} symbols; write at most {many}")
     prompt = positions(settings, task.alphabet)
     if settings.dry_run:
         sys.stdout.write(describe(settings, trained, place))
