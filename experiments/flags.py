@@ -26,16 +26,19 @@ HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 class _Kind(flags.ArgumentParser):
     """A flag's value through a function of its text; what is not text is a default, and passes."""
 
-    def __init__(self, read: Callable[[str], Any], words: str):
-        self.read, self.syntactic_help = read, words
+    def __init__(self, read: Callable[[str], Any], words: str, strip: bool = True):
+        self.read, self.syntactic_help, self._strip = read, words, strip
 
     def parse(self, argument: Any) -> Any:
-        return self.read(argument.strip()) if isinstance(argument, str) else argument
+        if not isinstance(argument, str):
+            return argument
+        return self.read(argument.strip() if self._strip else argument)
 
 
 class _Text(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
-        return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        many = isinstance(value, (list, tuple)) and not isinstance(value, cell_specs.CellSpec)
+        return ",".join(map(str, value)) if many else str(value)
 
 
 class _Switch(flags.BooleanFlag):
@@ -128,15 +131,15 @@ def word(choices: Sequence[str]) -> flags.ArgumentParser:
     return _Kind(lambda text: _known(text, choices), " | ".join(choices))
 
 
-def free(words: str) -> flags.ArgumentParser:
-    """Any text that is not empty."""
+def free(words: str, strip: bool = True) -> flags.ArgumentParser:
+    """Any text that is not empty; not `strip`ped, spaces and newlines around it belong to it."""
 
     def read(text: str) -> str:
         if not text:
             raise ValueError(f"nothing given; write {words}")
         return text
 
-    return _Kind(read, words)
+    return _Kind(read, words, strip)
 
 
 def spec(names: Sequence[str], example: str) -> flags.ArgumentParser:
@@ -204,16 +207,16 @@ def _different(entries: list) -> list:
 # --------------------------------------------------------------------------------------------- programs
 
 
-def parse(argv: Sequence[str]) -> None:
-    """Read the command line into absl's FLAGS; on a mistake one line, status 2; on --help the help, status 0."""
+def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
+    """Read the command line into `values`; on a mistake one line, status 2; on --help the help, status 0."""
     app.define_help_flags()
     for name in APP_FLAGS:
-        if name in flags.FLAGS:
-            delattr(flags.FLAGS, name)
+        if name in values:
+            delattr(values, name)
     try:
-        rest = flags.FLAGS(list(argv))
+        rest = values(list(argv))
     except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(flags.FLAGS), 1)
+        near = difflib.get_close_matches(error.flagname, list(values), 1)
         fail(f"unknown flag --{error.flagname}; " + (f"did you mean --{near[0]}? " if near else "") + "see --help")
     except flags.CantOpenFlagFileError as error:
         fail(f"flag --flagfile: {str(error).split(']')[-1].strip()}; write the path of a file with one flag a line")
@@ -234,9 +237,11 @@ def compile_quickly(smoke: bool) -> None:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick.flags()}".strip()
 
 
-def start(argv: Sequence[str], work: Callable[[], int], interrupted: str) -> int:
+def start(
+    argv: Sequence[str], work: Callable[[], int], interrupted: str, values: flags.FlagValues = flags.FLAGS
+) -> int:
     """Read the flags, do the work of a program, and tell what went wrong: the exit status."""
-    parse(argv)
+    parse(argv, values)
     try:
         return work()
     except exits.BadInput as error:

@@ -27,6 +27,25 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def claim_file(path: str, program: str) -> pathlib.Path:
+    """Where a program's one file goes; raises, without writing, where it cannot go or would replace another's."""
+    file = pathlib.Path(path).absolute()
+    if file.is_dir():
+        raise BadInput(f"flag --out={path}: is a directory; write the name of a file in it")
+    if not file.parent.is_dir():
+        raise BadInput(f"flag --out={path}: there is no directory {file.parent}; make it, or write another file")
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise BadInput(f"flag --out={path}: {file.parent} cannot be written; write another file")
+    if file.exists():
+        try:
+            ours = json.loads(file.read_bytes())["program"] == program
+        except (OSError, ValueError, KeyError, TypeError):
+            ours = False
+        if not ours:
+            raise BadInput(f"flag --out={path}: holds something else than an answer of {program}; write another file")
+    return file
+
+
 class RunDirectory:
     """`claim` looks and refuses without writing; `begin` makes the directory and its first files."""
 

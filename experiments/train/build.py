@@ -1,12 +1,15 @@
 """From settings to what runs: task, network, learner, batches; every mistake told before anything is written."""
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from experiments.cell_specs import CellSpec
 from experiments.exits import BadInput
+from experiments.run_directory import digest
 from experiments.train.options import Settings
 from rnnx.cells import build as build_cell
 from rnnx.cells import spell
@@ -16,6 +19,7 @@ from rnnx.tasks import TASKS
 from rnnx.training import Clip, Epochs, Fresh, Learner, OfNetwork, Rule, Streams
 
 STEPS = 2000
+FLOPS = 6e10  # a second, of two cores: what training was seen to reach
 LENGTHS = {"adding": 100, "copy": 50, "digits": 64, "text": 64, "temporal_order": 100, "multiplication": 100,
            "memorisation": 50, "parity": 20, "delayed_xor": 30, "sentiment": 16, "agreement": 16, "images": 28,
            "series": 48, "recordings": 0, "music": 0}  # fmt: skip
@@ -43,6 +47,10 @@ class Work(NamedTuple):
     @property
     def model(self) -> OfNetwork:
         return self.learner.model  # type: ignore[return-value]
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(self.model.network.shapes))
 
 
 def prepare(settings: Settings) -> Work:
@@ -74,6 +82,12 @@ def task_of(settings: Settings, length: int | None = None) -> Any:
         return cls(length, settings.variant, **source, **options)
     except (OSError, ModuleNotFoundError, ValueError, TypeError) as error:
         raise BadInput(_told(settings, length, error)) from None
+
+
+def data_digest(task: Any) -> str | None:
+    """SHA-256 of all splits of the data; None for generated tasks."""
+    leaves = [np.ascontiguousarray(leaf) for split in task.splits for leaf in jax.tree.leaves(task.load(split))]
+    return digest(b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
 
 
 def _told(settings: Settings, length: int, error: Exception) -> str:
@@ -121,7 +135,11 @@ def network_of(settings: Settings, task: Any, rngs: Any) -> Any:
     method = None if settings.method == "auto" else METHODS[settings.method]()
 
     def make(inputs: int, units: int) -> Any:
-        return build_cell(settings.cell.name, settings.cell.options, inputs, units)
+        cell = build_cell(settings.cell.name, settings.cell.options, inputs, units)
+        reason = method.refuses(cell) if method else None
+        if reason:
+            raise BadInput(f"flag --method={settings.method}: it cannot take --cell={settings.cell}: {reason}")
+        return cell
 
     between = {name: getattr(settings, name) for name in ("residual", "norm", "dropout", "input_dropout")}
     try:

@@ -11,25 +11,36 @@ from rnnx.training import Fresh, OfNetwork, Scores, Streams, evaluate, scores
 from rnnx.types import Example
 
 EXAMPLES = 1000  # of a generated task
+DRAWN = {"valid": 0, "test": 1}  # the splits of a generated task: different draws
 TOGETHER = 256  # sequences in one call, seeds counted
 
 
-class HeldOut:
-    """The examples of a split: all of them where data is finite, else `EXAMPLES` drawn from keys no training uses."""
+def splits_of(task: Any) -> tuple[str, ...]:
+    """What there is to look at: training is not a split of a generated task, whose examples never come twice."""
+    return task.splits if hasattr(task, "count") else tuple(DRAWN)
 
-    def __init__(self, task: Any, model: OfNetwork, split: str, seeds: int = 1):
+
+class HeldOut:
+    """The examples of a split: all of them where data is finite, else `EXAMPLES` drawn from keys no training uses.
+
+    `data` stands for what `task.load(split)` gives.
+    """
+
+    def __init__(self, task: Any, model: OfNetwork, split: str, seeds: int = 1, data: Any = None):
         size = max(8, TOGETHER // seeds)
         generated = not hasattr(task, "count")
-        self._data = () if generated else task.load(split)
+        self._data = () if generated else task.load(split) if data is None else data
         self._goes_on = False
         if generated:
-            self._fetch = Fresh(task, EXAMPLES // 10).fetch
-            first = {"valid": 0, "test": 1}[split] * 10
+            size = EXAMPLES // 10
+            self._fetch = Fresh(task, size).fetch
+            first = DRAWN[split] * 10
             self._drawn = [np.array([0, 2**32 - 1 - first - i], np.uint32) for i in range(10)]  # steps never reached
         elif getattr(task, "continuous", False) and task.symbols:
             plan = Streams(task, self._data, min(32, task.count(self._data) // (4 * task.length) or 1), shifted=False)
             self._fetch, self._goes_on = plan.fetch, True
             self._drawn = [plan.draw(0, step) for step in range(plan.per_epoch)]
+            size = plan.size
         else:
             self._fetch = partial(_some, task)
             count = task.count(self._data)
@@ -37,6 +48,7 @@ class HeldOut:
             indices = np.full(-(-count // size) * size, -1, np.int32)
             indices[:count] = np.arange(count)
             self._drawn = list(indices.reshape(-1, size))
+        self.together, self.calls = size, len(self._drawn)  # sequences in one call, how many of them
 
         @jax.jit
         def run(params: Any, data: Any, drawn: Array, states: Any) -> tuple[Scores, Any]:

@@ -12,6 +12,8 @@ from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
 from experiments.resolving import directory, spelled
 
+flags.disclaim_key_flags()  # the flags are the program's that calls `define`, and stand in its --help
+
 PROGRAM = "train"
 LOCAL = ("out", "dry_run")  # flags that change no result
 SMOKE = {"units": 8, "length": None, "steps": 6, "batch_size": 4, "seeds": [0, 1], "flow_every": 2, "eval_every": 2}

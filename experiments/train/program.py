@@ -1,13 +1,9 @@
 """The run itself: prepare, train, test, write, show."""
 
 import json
-import math
 import sys
 import time
 from typing import Any
-
-import jax
-import numpy as np
 
 from experiments import exits
 from experiments.interrupts import Interrupts
@@ -15,14 +11,13 @@ from experiments.progress import Progress
 from experiments.record import SCHEMA, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.tables import text
-from experiments.train import figure
-from experiments.train.build import Work, kind_of, prepare
+from experiments.train import figure, report
+from experiments.train.build import FLOPS, Work, data_digest, kind_of, prepare
 from experiments.train.options import PROGRAM, Settings
 from experiments.train.train import METRICS, Training
 from rnnx.tasks import solved
 
 SUMMARY, DIFF = "summary.json", "source.diff"
-FLOPS = 6e10  # a second, of two cores: what training was seen to reach
 
 
 def run(settings: Settings, argv: list[str]) -> int:
@@ -42,7 +37,9 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
         sys.stdout.write(describe(settings, work, directory))
         return exits.OK
     if not (earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())):
-        entry = record(PROGRAM, argv, told, smoke=settings.smoke, seeds=list(settings.seeds), data_sha256=_data(work))
+        entry = record(
+            PROGRAM, argv, told, smoke=settings.smoke, seeds=list(settings.seeds), data_sha256=data_digest(work.task)
+        )
         directory.begin(entry)
         if entry["git"] and entry["git"]["dirty"]:
             directory.write(DIFF, source_diff())
@@ -96,9 +93,9 @@ def _summary(settings: Settings, work: Work, training: Training) -> dict[str, An
             row | {"first_solved_step": first, "solved": solved(work.task, at_best["loss"], at_best["accuracy"])}
         )
     chosen = [row.get("test_at_best", row["test"]) for row in rows]
-    mean = {name: float(np.mean([numbers[name] for numbers in chosen])) for name in chosen[0]}
+    mean = report.mean(chosen)
     if kind_of(work.task) == "language_model":
-        mean["bits"] = mean["step_loss"] / math.log(2)
+        mean["bits"] = report.bits(mean["step_loss"])
     return {
         "schema": SCHEMA,
         "program": PROGRAM,
@@ -107,7 +104,7 @@ def _summary(settings: Settings, work: Work, training: Training) -> dict[str, An
         "variant": settings.variant,
         "length": work.task.length,
         "cell": work.cell,
-        "parameters": parameters(work),
+        "parameters": work.parameters,
         "chance_loss": float(work.task.chance),
         "criterion": work.task.criterion._asdict(),
         "clip_norm": settings.clip_norm,
@@ -117,52 +114,33 @@ def _summary(settings: Settings, work: Work, training: Training) -> dict[str, An
     }
 
 
-def parameters(work: Work) -> int:
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(work.model.network.shapes))
-
-
 def show(summary: dict[str, Any]) -> str:
     """The table for standard output."""
     chooses = "best_step" in summary["rows"][0]
-    header = ["seed", "loss", "loss of a step", "accuracy", "first solved at", *(["best at"] if chooses else [])]
+    header = ["seed", *report.NUMBERS, "first solved at", *(["best at"] if chooses else [])]
     lines = []
     for row in summary["rows"]:
         numbers = row.get("test_at_best", row["test"])
         first = "-" if row["first_solved_step"] is None else str(row["first_solved_step"])
-        lines.append([str(row["seed"]), *_three(numbers), first, *([str(row["best_step"])] if chooses else [])])
+        lines.append([str(row["seed"]), *report.numbers(numbers), first, *([str(row["best_step"])] if chooses else [])])
     if len(lines) > 1:
-        lines.append(["mean", *_three(summary["mean"]), "", *([""] if chooses else [])])
-    quantity, bound, _, source = summary["criterion"].values()
+        lines.append(["mean", *report.numbers(summary["mean"]), "", *([""] if chooses else [])])
     when = "at the best look at validation data" if chooses else "after the last step"
     told = f"{summary['task']} ({summary['variant']}, length {summary['length']}), {summary['cell']}, "
     told += f"{summary['parameters']} parameters: test {when}\n"
-    told += f"chance: loss {summary['chance_loss']:.4g}; solved: {quantity} "
-    told += f"{'below' if quantity == 'loss' else 'at least'} {bound:.4g} ({source})\n"
+    told += f"{report.goal(summary['chance_loss'], summary['criterion'])}\n"
     if "bits" in summary["mean"]:
         told += f"bits a symbol: {summary['mean']['bits']:.4f}\n"
     return told + "\n" + text(header, lines)
 
 
-def _three(numbers: dict[str, Any]) -> list[str]:
-    found = (numbers[name] for name in ("loss", "step_loss", "accuracy"))
-    return ["nan" if number is None else f"{number:.5g}" for number in found]
-
-
 def describe(settings: Settings, work: Work, directory: RunDirectory) -> str:
     """What --dry_run says."""
     lines = [f"{name} = {value}" for name, value in directory.flags.items()]
-    count, seeds = parameters(work), len(settings.seeds)
+    count, seeds = work.parameters, len(settings.seeds)
     steps_of_time = work.task.steps * settings.batch_size * seeds
     memory = 4 * (steps_of_time * 8 * settings.units * settings.layers + 8 * seeds * count)
     seconds = 10 + 6 * count * steps_of_time * work.steps / FLOPS
     lines += [f"out = {directory.path}", "", f"{seeds} runs of {work.steps} steps, {count} parameters each"]
     lines += [f"a look every {work.eval_every} steps, about {memory / 2**20:.0f} MiB and {seconds:.0f} s (rough)"]
     return "\n".join(lines) + "\n"
-
-
-def _data(work: Work) -> str | None:
-    """SHA-256 of all splits of the data; None for generated tasks."""
-    leaves = [
-        np.ascontiguousarray(leaf) for split in work.task.splits for leaf in jax.tree.leaves(work.task.load(split))
-    ]
-    return digest(b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None

@@ -15,7 +15,7 @@ class LanguageModel(nnx.Module):
 
         y_t = W body(E[x_0], .., E[x_t]) + b    [V]
 
-    x are whole numbers below `vocabulary` V. E is an embedding as wide as the body's input; `tied`, W is E transposed,
+    x are whole numbers below `vocabulary` V, or one-hot vectors of them. E is an embedding as wide as the body's input; `tied`, W is E transposed,
     which asks for a body as wide as E at both ends. Source of tying: Press & Wolf 2017 (arXiv:1608.05859).
     """
 
@@ -43,7 +43,8 @@ class LanguageModel(nnx.Module):
         key: Array | None = None,
         watch: Watch | None = None,
     ) -> tuple[Any, Array]:
-        """(final states, scores [T, V]) of whole numbers xs [T]"""
+        """(final states, scores [T, V]) of symbols xs [T], or one-hot [T, V]"""
+        xs = jnp.argmax(xs, axis=1) if xs.ndim == 2 else xs
         state, ys = self.body(self.embedding(xs), state, length=length, key=key, watch=watch)
         return state, self.embedding.attend(ys) if self.head is None else self.head(ys)
 
