@@ -9,6 +9,9 @@ import subprocess
 from typing import Any
 
 import jax
+import numpy as np
+
+from experiments.run_directory import digest
 
 SCHEMA = 1
 PACKAGES = ("rnnx", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "chex", "absl-py")
@@ -43,6 +46,13 @@ def record(program: str, argv: list[str], flags: dict[str, str], **more: Any) ->
         "prng": str(jax.config.values["jax_default_prng_impl"]),
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }
+
+
+def data_digest(task: Any) -> str | None:
+    """SHA-256 of all splits of a task's data, and of what its symbols stand for; None for generated tasks."""
+    leaves = [np.ascontiguousarray(leaf) for split in task.splits for leaf in jax.tree.leaves(task.load(split))]
+    told = repr(getattr(task, "alphabet", None)).encode()
+    return digest(told + b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
 
 
 def source_diff() -> str:

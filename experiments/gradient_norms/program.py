@@ -14,7 +14,7 @@ from experiments.gradient_norms.settings import PROGRAM, Settings
 from experiments.gradient_norms.summary import show, summarise
 from experiments.interrupts import Interrupts
 from experiments.progress import Progress
-from experiments.record import now, record, source_diff
+from experiments.record import data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.tables import to_csv, to_json
 
@@ -44,7 +44,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
         flags,
         smoke=settings.smoke,
         seeds=list(settings.seeds),
-        data_sha256=_data_digest(units[0].task),
+        data_sha256=data_digest(units[0].task),
         started_first=earlier["started_first"] if earlier else now(),
     )
     if earlier and earlier["data_sha256"] != told["data_sha256"]:
@@ -133,13 +133,6 @@ def _finish(directory: RunDirectory, told: dict[str, Any]) -> None:
     directory.write_json(
         RECORD, told | {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": digests}
     )
-
-
-def _data_digest(task: Any) -> str | None:
-    """SHA-256 of both splits of the data, and of what their symbols stand for; None for generated tasks."""
-    leaves = [np.ascontiguousarray(leaf) for split in ("train", "test") for leaf in jax.tree.leaves(task.load(split))]
-    told = repr(getattr(task, "alphabet", None)).encode()
-    return digest(told + b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
 
 
 def _say_paths(directory: RunDirectory, stream: Any) -> None:

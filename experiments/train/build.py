@@ -5,17 +5,17 @@ import math
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from experiments.cell_specs import CellSpec
 from experiments.exits import BadInput
-from experiments.run_directory import digest
+from experiments.names import FILES
 from experiments.train.options import Settings
 from rnnx.cells import build as build_cell
 from rnnx.cells import spell
 from rnnx.networks import Classifier, Forecaster, LanguageModel, Pure, Tagger, stacked
 from rnnx.scans import METHODS
 from rnnx.tasks import TASKS
+from rnnx.tasks.readers import BadFile
 from rnnx.training import Clip, Epochs, Fresh, Learner, OfNetwork, Rule, Streams
 
 STEPS = 2000
@@ -80,27 +80,20 @@ def task_of(settings: Settings, length: int | None = None) -> Any:
     source = {"file": settings.data} if settings.data else {}
     try:
         return cls(length, settings.variant, **source, **options)
-    except (OSError, ModuleNotFoundError, ValueError, TypeError) as error:
-        raise BadInput(_told(settings, length, error)) from None
-
-
-def data_digest(task: Any) -> str | None:
-    """SHA-256 of all splits of the data; None for generated tasks."""
-    leaves = [np.ascontiguousarray(leaf) for split in task.splits for leaf in jax.tree.leaves(task.load(split))]
-    return digest(b"".join(leaf.tobytes() for leaf in leaves)) if leaves else None
-
-
-def _told(settings: Settings, length: int, error: Exception) -> str:
-    """Which flag the task complains about."""
-    text = str(error)
-    if isinstance(error, OSError):
-        return f"flag --data={settings.data}: {error.strerror or text}; write the path of what is to be read"
-    if isinstance(error, ModuleNotFoundError) or "file" in text.split(";")[0] and not settings.data:
-        return f"flag --task={settings.task}: {text}" + ("" if settings.data else " (flag --data)")
-    flag = f"--length={length}" if "length" in text.split(";")[0] else f"--task={settings.task}"
-    if settings.data and "file" in text.split(";")[0]:
-        flag = f"--data={settings.data}"
-    return f"flag {flag}: {text}"
+    except OSError as error:
+        where = "" if error.filename in (None, settings.data) else f"{error.filename}: "
+        told = f"{where}{error.strerror}; write the path of {FILES[name]}"
+        raise BadInput(f"flag --data={settings.data}: {told}") from None
+    except BadFile as error:
+        raise BadInput(f"flag --data={settings.data}: {error}") from None
+    except (ModuleNotFoundError, TypeError) as error:
+        raise BadInput(f"flag --task={settings.task}: {error}") from None
+    except ValueError as error:
+        first = str(error).split(";")[0]
+        flag = f"--length={length}" if "length" in first else f"--task={settings.task}"
+        if "file is not given" in first:
+            flag = "--data"
+        raise BadInput(f"flag {flag}: {error}") from None
 
 
 # ------------------------------------------------------------------------------------------- networks

@@ -17,8 +17,9 @@ from absl import flags
 
 from experiments import names
 from experiments.exits import BadInput
+from experiments.record import data_digest
 from experiments.run_directory import RECORD
-from experiments.train.build import Work, data_digest, prepare
+from experiments.train.build import Work, prepare
 from experiments.train.options import PROGRAM, Settings, settings_of
 from rnnx.training import TrainState, checkpoint
 

@@ -8,11 +8,11 @@ from typing import Any
 from experiments import exits
 from experiments.interrupts import Interrupts
 from experiments.progress import Progress
-from experiments.record import SCHEMA, now, record, source_diff
+from experiments.record import SCHEMA, data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.tables import text
 from experiments.train import figure, report
-from experiments.train.build import FLOPS, Work, data_digest, kind_of, prepare
+from experiments.train.build import FLOPS, Work, kind_of, prepare
 from experiments.train.options import PROGRAM, Settings
 from experiments.train.train import METRICS, Training
 from rnnx.tasks import solved

@@ -152,7 +152,7 @@ def _flow_numbers(work: Work, params: Any, watched: Any) -> dict[str, Any]:
 def _step_rows(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[str, Any]]:
     """One row for each step and seed, of metrics [S, K]."""
     blocks = {
-        jax.tree_util.keystr(path, simple=True, separator=".").removesuffix(".value"): leaf
+        jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", ""): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(metrics.gradient.log10_blocks)
     }
     rows = []
