@@ -154,12 +154,11 @@ def _heading(answer: dict[str, Any]) -> str:
     told += f"{answer['parameters']} parameters: {answer['split']} split, checkpoint {answer['which']}\n"
     if answer["other_data"]:
         told += f"other data: {answer['other_data']}\n"
-    chances = {row["length"]: row["chance_loss"] for row in answer["rows"]}
-    goals = [report.goal(chance, criterion)
-             for chance, criterion in zip(chances.values(), answer["criteria"], strict=True)]  # fmt: skip
+    means = [row for row in answer["rows"] if row["seed"] == "mean"]
+    goals = [report.goal(row["chance_loss"], one) for row, one in zip(means, answer["criteria"], strict=True)]
     if len(set(goals)) == 1:
         return told + goals[0] + "\n"
-    return told + "".join(f"length {length}: {goal}\n" for length, goal in zip(chances, goals, strict=True))
+    return told + "".join(f"length {row['length']}: {goal}\n" for row, goal in zip(means, goals, strict=True))
 
 
 def describe(settings: Settings, trained: Run, looks: list[Look]) -> str:
