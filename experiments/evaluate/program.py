@@ -58,9 +58,11 @@ def _look(settings: Settings, trained: Run, length: int) -> Look:
     work = trained.work
     task = work.task if length == work.task.length else task_of(trained.settings, length)
     if settings.split not in splits_of(task):
-        why = "" if hasattr(task, "count") else " is generated: no example of training comes twice; it"
+        made = "" if hasattr(task, "count") else " is generated, no example of training comes twice: it"
+        splits = splits_of(task)
         raise BadInput(
-            f"flag --split={settings.split}: --task={trained.settings.task}{why} has {', '.join(splits_of(task))}"
+            f"flag --split={settings.split}: --task={trained.settings.task}{made} has {', '.join(splits)}; "
+            f"write {' or '.join(splits)}"
         )
     for name in ("inputs", "outputs"):
         if getattr(task, name) != getattr(work.task, name):
