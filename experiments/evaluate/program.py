@@ -58,9 +58,11 @@ def _look(settings: Settings, trained: Run, length: int) -> Look:
     work = trained.work
     task = work.task if length == work.task.length else task_of(trained.settings, length)
     if settings.split not in splits_of(task):
-        why = "" if hasattr(task, "count") else " is generated: no example of training comes twice; it"
+        made = "" if hasattr(task, "count") else " is generated, no example of training comes twice: it"
+        splits = splits_of(task)
         raise BadInput(
-            f"flag --split={settings.split}: --task={trained.settings.task}{why} has {', '.join(splits_of(task))}"
+            f"flag --split={settings.split}: --task={trained.settings.task}{made} has {', '.join(splits)}; "
+            f"write {' or '.join(splits)}"
         )
     for name in ("inputs", "outputs"):
         if getattr(task, name) != getattr(work.task, name):
@@ -154,12 +156,11 @@ def _heading(answer: dict[str, Any]) -> str:
     told += f"{answer['parameters']} parameters: {answer['split']} split, checkpoint {answer['which']}\n"
     if answer["other_data"]:
         told += f"other data: {answer['other_data']}\n"
-    chances = {row["length"]: row["chance_loss"] for row in answer["rows"]}
-    goals = [report.goal(chance, criterion)
-             for chance, criterion in zip(chances.values(), answer["criteria"], strict=True)]  # fmt: skip
+    means = [row for row in answer["rows"] if row["seed"] == "mean"]
+    goals = [report.goal(row["chance_loss"], one) for row, one in zip(means, answer["criteria"], strict=True)]
     if len(set(goals)) == 1:
         return told + goals[0] + "\n"
-    return told + "".join(f"length {length}: {goal}\n" for length, goal in zip(chances, goals, strict=True))
+    return told + "".join(f"length {row['length']}: {goal}\n" for row, goal in zip(means, goals, strict=True))
 
 
 def describe(settings: Settings, trained: Run, looks: list[Look]) -> str:

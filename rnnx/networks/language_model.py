@@ -15,8 +15,9 @@ class LanguageModel(nnx.Module):
 
         y_t = W body(E[x_0], .., E[x_t]) + b    [V]
 
-    x are whole numbers below `vocabulary` V, or one-hot vectors of them. E is an embedding as wide as the body's input; `tied`, W is E transposed,
-    which asks for a body as wide as E at both ends. Source of tying: Press & Wolf 2017 (arXiv:1608.05859).
+    x are whole numbers below `vocabulary` V, or one-hot vectors of them. E is an embedding as wide as the body's input;
+    `tied`, W is E transposed, which asks for a body as wide as E at both ends. Source of tying: Press & Wolf 2017
+    (arXiv:1608.05859).
     """
 
     def __init__(self, body: Any, vocabulary: int, *, tied: bool = False, rngs: nnx.Rngs):
