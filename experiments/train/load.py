@@ -141,4 +141,4 @@ def _silence() -> Iterator[None]:
 
 def _one_line(error: Exception) -> str:
     told = " ".join(str(error).split()) or type(error).__name__
-    return told if len(told) <= 200 else told[:200] + " ..."
+    return told if len(told) <= 300 else told[:300] + " ..."

@@ -11,10 +11,10 @@ import time
 from functools import partial
 
 import numpy as np
-import programs
+import processes
 import pytest
 import small_files
-from programs import ROOT, strict
+from processes import ROOT, strict
 
 from experiments import quick
 
@@ -23,7 +23,7 @@ FIGURES = {"gradient_norms.png", "gradient_norms.svg"}
 SMALL = ("--cells=elman(init=orthogonal)", "--lengths=4,6", "--units=5", "--batch_size=3", "--seeds=0,3")
 
 
-start, run = partial(programs.start, "gradient_norms"), partial(programs.run, "gradient_norms")
+start, run = partial(processes.start, "gradient_norms"), partial(processes.run, "gradient_norms")
 
 
 def results(path: pathlib.Path) -> dict[str, bytes]:
@@ -40,7 +40,7 @@ def trained(tmp_path_factory):
 
 
 def test_help_is_quick_and_imports_no_jax():
-    told = programs.help_is_quick("gradient_norms")
+    told = processes.help_is_quick("gradient_norms")
     assert told.lstrip().startswith("Measure how the gradient")
     for flag in ("task", "cells", "lengths", "units", "seeds", "batch_size", "loss", "train_steps", "optimizer",
                  "learning_rate", "method", "out", "format", "smoke", "dry_run", "variant", "file"):  # fmt: skip

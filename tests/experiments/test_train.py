@@ -8,10 +8,10 @@ from functools import partial
 
 import jax
 import numpy as np
-import programs
+import processes
 import pytest
 import small_files
-from programs import strict
+from processes import strict
 
 from experiments import names
 from experiments.exits import BadInput
@@ -20,7 +20,7 @@ from experiments.train.held_out import HeldOut
 from experiments.train.options import Settings, settings_of
 from rnnx.training import checkpoint
 
-start, run = partial(programs.start, "train"), partial(programs.run, "train")
+start, run = partial(processes.start, "train"), partial(processes.run, "train")
 FILES = {"metrics.jsonl", "summary.json", "run.json", "config.flags", "checkpoints", "learning.png"}
 SMALL = ("--cell=gru", "--length=12", "--units=5", "--batch_size=3", "--steps=12", "--eval_every=4", "--flow_every=4",
          "--seeds=0,3")  # fmt: skip
@@ -40,7 +40,7 @@ def files(tmp_path_factory) -> dict[str, str]:
 
 
 def test_help_is_quick_and_imports_no_jax():
-    told = programs.help_is_quick("train")
+    told = processes.help_is_quick("train")
     assert told.lstrip().startswith("Train a recurrent network on a task")
     for flag in ("task", "variant", "data", "cell", "units", "layers", "bidirectional", "length", "steps", "batch_size",
                  "optimizer", "learning_rate", "clip_norm", "dropout", "seeds", "out", "smoke", "dry_run"):  # fmt: skip
@@ -51,7 +51,7 @@ def test_files_and_rows(trained):
     """Every update, look and flow of every seed is in metrics.jsonl, and the summary is about the best look."""
     path, out = trained
     assert {p.name for p in path.iterdir()} - {"source.diff"} == FILES
-    rows = programs.rows(path / "metrics.jsonl")
+    rows = processes.rows(path / "metrics.jsonl")
     by = {kind: [(r["step"], r["seed"]) for r in rows if r["kind"] == kind] for kind in ("step", "look", "flow")}
     assert by["step"] == [(step, seed) for step in range(12) for seed in (0, 3)]
     assert by["look"] == by["flow"] == [(step, seed) for step in (0, 4, 8, 12) for seed in (0, 3)]
@@ -94,7 +94,9 @@ def test_a_seed_does_not_depend_on_the_others(trained, tmp_path):
     run(*SMALL[:-1], "--seeds=3,", f"--out={tmp_path / 'one'}")
 
     def losses(folder, seed):
-        return [r["loss"] for r in programs.rows(folder / "metrics.jsonl") if r["kind"] == "step" and r["seed"] == seed]
+        return [
+            r["loss"] for r in processes.rows(folder / "metrics.jsonl") if r["kind"] == "step" and r["seed"] == seed
+        ]
 
     np.testing.assert_allclose(losses(path, 3), losses(tmp_path / "one", 3), rtol=2e-6)
     assert not np.allclose(losses(path, 0), losses(path, 3), rtol=0.01)
@@ -141,7 +143,7 @@ def test_every_task_trains(task, files, tmp_path):
     assert program.run(settings(task=task, out=tmp_path / "run", **source, **length), ["train"]) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert 0.2 < summary["mean"]["loss"] / summary["chance_loss"] < 50 and 0 <= summary["mean"]["accuracy"] <= 1
-    kinds = {row["kind"] for row in programs.rows(tmp_path / "run" / "metrics.jsonl")}
+    kinds = {row["kind"] for row in processes.rows(tmp_path / "run" / "metrics.jsonl")}
     assert kinds == {"step", "look", "flow"}
 
 
@@ -149,7 +151,7 @@ def test_deep_two_way_networks_train_and_tell_the_flow_of_every_layer(tmp_path):
     flags = {"task": "copy", "length": 3, "layers": 2, "bidirectional": "true", "residual": "true", "norm": "true",
              "dropout": 0.2, "out": tmp_path / "run"}  # fmt: skip
     assert program.run(settings(**flags), ["train"]) == 0
-    layers = {row["layer"] for row in programs.rows(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "flow"}
+    layers = {row["layer"] for row in processes.rows(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "flow"}
     assert layers == {f"body.layers.{i}.{way}" for i in (0, 1) for way in ("forward", "backward")}
 
 
@@ -158,7 +160,7 @@ def test_a_curriculum_goes_through_its_lengths(tmp_path):
     work = build.prepare(settings(length=12, curriculum="6,8", steps=7))
     assert [(stage.task.length, stage.end) for stage in work.stages] == [(6, 2), (8, 4), (12, 7)]
     assert program.run(settings(length=12, curriculum="6,8", steps=7, out=tmp_path / "run"), ["train"]) == 0
-    steps = [row["step"] for row in programs.rows(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "step"]
+    steps = [row["step"] for row in processes.rows(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "step"]
     assert steps == list(range(7))
 
 
