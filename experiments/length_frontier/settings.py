@@ -5,10 +5,15 @@ from typing import Any
 
 from absl import flags
 
+from experiments import flags as kinds
+from experiments import names
 from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
 from experiments.resolving import directory, spelled
+from experiments.tables import FORMATS
 from experiments.train import options
+
+flags.disclaim_key_flags()  # the flags are the program's that calls `define`, and stand in its --help
 
 PROGRAM = "length_frontier"
 LENGTHS = {
@@ -25,6 +30,62 @@ LENGTHS = {
 LOCAL = ("out", "format", "dry_run")  # flags that change no result
 SMOKE = {"cells": "elman,lstm", "lengths": [10, 12], "units": 8, "seeds": [0, 1], "batch_size": 4, "steps": 4,
          "eval_every": 2, "learning_rates": [1e-3, 1e-2]}  # fmt: skip
+
+
+VARIANTS = "; ".join(f"{task}: {', '.join(names.VARIANTS[task])}" for task in LENGTHS)
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Define the flags that the program has."""
+
+    def flag(kind: flags.ArgumentParser, name: str, default: Any, help: str) -> None:
+        kinds.define(kind, name, default, help, values)
+
+    flag(
+        kinds.spec(tuple(LENGTHS), "adding"),
+        "task",
+        "adding",
+        f"What is learned, with options in brackets where the task has any. Of: {', '.join(LENGTHS)}.",
+    )
+    flag(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {VARIANTS}.")
+    flag(
+        kinds.cells(names.CELLS),
+        "cells",
+        "elman,lstm,gru",
+        f"Cells, with options in brackets. Of: {', '.join(names.CELLS)}.",
+    )
+    flag(
+        kinds.wholes(1, 10**7, "write e.g. 20,50,100"),
+        "lengths",
+        None,
+        "Sequence lengths, in steps, two or more; by default "
+        + "; ".join(f"{task} {','.join(map(str, lengths))}" for task, lengths in LENGTHS.items())
+        + ".",
+    )
+    flag(kinds.whole(1, 10**5), "units", 64, "Hidden units, 1 or more.")
+    flag(kinds.seeds(1000), "seeds", 3, "Seeds: a count, or a list with a comma (0,1,7; 7, is seed 7). 0 to 2^32-1.")
+    flag(kinds.rates(), "learning_rates", [5e-4, 2e-3, 5e-3], "Learning rates to choose from, above 0.")
+    flag(kinds.word(names.SCHEDULES), "schedule", "constant", f"How they go on: {', '.join(names.SCHEDULES)}.")
+    flag(
+        kinds.spec(names.OPTIMIZERS, "adam(b2=0.99)"),
+        "optimizer",
+        "adam",
+        f"Of optax, with its options in brackets: {', '.join(names.OPTIMIZERS)}.",
+    )
+    flag(kinds.at_least_0(), "clip_norm", 1.0, "Bound of the gradient's norm; 0: none.")
+    flag(kinds.whole(1, 10**6), "batch_size", 32, "Examples in a batch, 1 or more.")
+    flag(kinds.whole(1, 10**9), "steps", 4000, "Updates that a run may take.")
+    flag(kinds.whole(1, 10**9), "eval_every", 100, "Updates between looks at 1,000 held-out examples.")
+    flag(
+        kinds.free("a directory"), "out", None, "Directory of the run. By default runs/length_frontier/<hash of flags>."
+    )
+    flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
+    kinds.switch(
+        "smoke",
+        "Try everything in seconds: small sizes wherever no flag says otherwise, compiled without optimisation.",
+        values,
+    )
+    kinds.switch("dry_run", "Say what would run, its parameters, memory and time; write nothing.", values)
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,20 @@ import sys
 from absl import flags
 
 from experiments import flags as kinds
-from experiments.train import options
-
-options.define()
-flags.adopt_module_key_flags(options)
+from experiments.train.options import Settings, define
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
-        settings = options.Settings.read()
+        settings = Settings.read(values)
         kinds.compile_quickly(settings.smoke)
         from experiments.train import program  # imports JAX
 
         return program.run(settings, argv)
 
-    return kinds.start(argv, work, "interrupted: what was trained so far is kept in checkpoints/last")
+    return kinds.start(argv, work, "interrupted: what was trained so far is kept in checkpoints/last", values)
 
 
 if __name__ == "__main__":
+    define()
     sys.exit(main(sys.argv))

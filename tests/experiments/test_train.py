@@ -195,7 +195,7 @@ def test_both_checkpoints_hold_what_the_summary_tells(tmp_path):
         ({"embedding": 8}, "flag --embedding=8: --task=adding has none; leave it out"),
         ({"cell": "lstm(bias=3)"}, "flag --cell=lstm(bias=3): "),
         ({"optimizer": "adam(b3=0.1)"}, "flag --optimizer=adam(b3=0.1): "),
-        ({"method": "associative"}, "flag --method=associative: Associative"),
+        ({"method": "associative"}, "flag --method=associative: it cannot take --cell=lstm: LSTM is not affine"),
         ({"warmup": 5}, "flag --warmup=5: Rule.steps is 2 with warmup=5"),
         ({"schedule": "exponential"}, "flag --end=0.0: Rule.end is 0.0; an exponential never reaches 0"),
         ({"task": "digits", "length": 10}, "flag --length=10: digits: length is 10; an image has 64 pixels"),
