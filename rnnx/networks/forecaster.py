@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from rnnx.networks.layers import without_padding
 from rnnx.networks.watch import Watch
 
 
@@ -20,7 +21,8 @@ class Forecaster(nnx.Module):
     learned is the change, so that an untrained network says what was last seen.
 
     `free` is how many of the last steps of a sequence it forecasts without looking: up to step T - free it reads the
-    series (teacher forcing), then its own forecasts (free running). free=0 is teacher forcing throughout.
+    series (teacher forcing), then its own forecasts (free running). free=0 is teacher forcing throughout. A `watch`
+    sees the layers while they read, not what they do freely.
     """
 
     def __init__(self, body: Any, mean: Sequence[float], scale: Sequence[float], *, free: int = 0, rngs: nnx.Rngs):
@@ -69,6 +71,7 @@ class Forecaster(nnx.Module):
         return state, jnp.concatenate([ys[-1:], rest])[:steps]
 
     def _read(self, xs: Array, state: Any, length: Any, key: Any, watch: Any) -> tuple[Any, Array]:
+        xs = without_padding(xs, length)
         mean, scale = (jnp.asarray(a, xs.dtype) for a in (self.mean, self.scale))
         state, ys = self.body((xs - mean[None]) / scale[None], state, length=length, key=key, watch=watch)
         return state, xs + scale[None] * self.head(ys)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 import rnnx
-from rnnx.cells import GRU, LSTM, Dropout, DropConnect, Elman, Zoneout
+from rnnx.cells import GRU, LSTM, DropConnect, Dropout, Elman, Zoneout
 from rnnx.networks import Bidirectional, Pure, Recurrent, Watch
 
 T, D, N = 6, 2, 3
