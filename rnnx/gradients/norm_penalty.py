@@ -43,9 +43,10 @@ def norm_penalty(
         return below / jnp.maximum(above, jnp.full_like(above, SMALLEST))
 
     q = jax.vmap(jax.vmap(ratio))(xs, before, delta)
-    counted = real & (jax.vmap(jax.vmap(_square))(delta) >= SMALLEST)
+    counted = real & ~(jax.vmap(jax.vmap(_square))(delta) < SMALLEST)  # so that a NaN counts, and shows
     if not squared:  # the root has no derivative at 0
-        q = jnp.where(q > 0, jnp.sqrt(jnp.where(q > 0, q, jnp.ones_like(q))), jnp.zeros_like(q))
+        zero = q == 0
+        q = jnp.where(zero, q, jnp.sqrt(jnp.where(zero, jnp.ones_like(q), q)))
     terms = jnp.where(counted, jnp.square(q - 1), jnp.zeros_like(q))
     return jnp.sum(terms) / jnp.maximum(jnp.sum(counted), 1).astype(q.dtype)
 

@@ -41,16 +41,18 @@ class Classifier(nnx.Module):
 
     def _summary(self, ys: Array, length: Any) -> Array:
         steps = ys.shape[0]
-        length = jnp.asarray(steps if length is None else length)
+        if not steps:
+            return jnp.zeros(ys.shape[1:], ys.dtype)
+        length = jnp.clip(jnp.asarray(steps if length is None else length), 0, steps)
         valid = (jnp.arange(steps, dtype=length.dtype) < length)[:, None]
-        empty = length <= 0
+        empty = length == 0
         if self.pool == "mean":
             count = jnp.maximum(length, jnp.ones_like(length)).astype(ys.dtype)
             return jnp.sum(jnp.where(valid, ys, jnp.zeros_like(ys)), axis=0) / count
         if self.pool == "max":
             top = jnp.max(jnp.where(valid, ys, jnp.full_like(ys, -jnp.inf)), axis=0)
             return jnp.where(empty, jnp.zeros_like(top), top)
-        last, parts, start = jnp.clip(length - 1, 0, steps - 1), [], 0
+        last, parts, start = jnp.maximum(length - 1, 0), [], 0
         for width, reverse in self.body.directions:
             part = ys[:, start : start + width]
             parts.append(part[0] if reverse else part[last])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from rnnx.networks.layers import without_padding
 from rnnx.networks.watch import Watch
 
 
@@ -27,7 +28,8 @@ class Forecaster(nnx.Module):
     miss. Before its first value a series counts as having stood still there.
 
     `free` is how many of the last steps of a sequence it forecasts without looking: up to step T - free it reads the
-    series (teacher forcing), then its own forecasts (free running). free=0 is teacher forcing throughout.
+    series (teacher forcing), then its own forecasts (free running). free=0 is teacher forcing throughout. A `watch`
+    sees the layers while they read, not what they do freely.
     """
 
     def __init__(
@@ -69,15 +71,18 @@ class Forecaster(nnx.Module):
         key: Array | None = None,
         watch: Watch | None = None,
     ) -> tuple[State, Array]:
-        """(final state, ys [T, D]): y_t is the forecast of x_{t+1}. All sequences are of one length."""
-        if length is not None:
-            raise ValueError("Forecaster: sequences of several lengths; give length=None")
-        seen = xs.shape[0] - self.free
-        if self.free and seen < 1:
-            raise ValueError(f"Forecaster: free is {self.free} for {xs.shape[0]} steps; leave at least one to read")
-        state, ys = self._read(xs[:seen], state, key, watch)
+        """(final state, ys [T, D]): y_t is the forecast of x_{t+1}.
+
+        With `free`, `length` must be None: what is forecast freely lies at the end.
+        """
         if not self.free:
-            return state, ys
+            return self._read(xs, state, length, key, watch)
+        if length is not None:
+            raise ValueError("Forecaster: free running of sequences of several lengths; give length=None")
+        seen = xs.shape[0] - self.free
+        if seen < 1:
+            raise ValueError(f"Forecaster: free is {self.free} for {xs.shape[0]} steps; leave at least one to read")
+        state, ys = self._read(xs[:seen], state, None, key, watch)
         state, rest = self._run(ys[-1], state, self.free)
         return state, jnp.concatenate([ys, rest])
 
@@ -87,14 +92,19 @@ class Forecaster(nnx.Module):
         state, rest = self._run(ys[-1], state, max(0, steps - 1))
         return state, jnp.concatenate([ys[-1:], rest])[:steps]
 
-    def _read(self, xs: Array, state: State | None, key: Any = None, watch: Any = None) -> tuple[State, Array]:
+    def _read(
+        self, xs: Array, state: State | None, length: Any = None, key: Any = None, watch: Any = None
+    ) -> tuple[State, Array]:
+        xs = without_padding(xs, length)
         mean, scale = (jnp.asarray(a, xs.dtype)[None] for a in (self.mean, self.scale))
         first = jnp.broadcast_to(xs[:1], (self.season, xs.shape[1]))
         whole = jnp.concatenate([first if state is None else state.past, xs])
-        past, anchors = whole[xs.shape[0] :], whole[1 : xs.shape[0] + 1]
+        steps = xs.shape[0]
+        anchors = whole[1 : steps + 1]
+        past = jax.lax.dynamic_slice_in_dim(whole, steps if length is None else jnp.clip(length, 0, steps), self.season)
         read = (xs, anchors) if self.season > 1 else (xs,)
         zs = jnp.concatenate([(a - mean) / scale for a in read], axis=1)
-        body, ys = self.body(zs, None if state is None else state.body, key=key, watch=watch)
+        body, ys = self.body(zs, None if state is None else state.body, length=length, key=key, watch=watch)
         return State(body, past), anchors + scale * self.head(ys)
 
     def _run(self, x: Array, state: State, steps: int) -> tuple[State, Array]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from rnnx.networks.layers import without_padding
 from rnnx.networks.watch import Watch
 
 
@@ -15,9 +16,9 @@ class LanguageModel(nnx.Module):
 
         y_t = W body(E[x_0], .., E[x_t]) + b    [V]
 
-    x are whole numbers below `vocabulary` V, or one-hot vectors of them. E is an embedding as wide as the body's input;
-    `tied`, W is E transposed, which asks for a body as wide as E at both ends. Source of tying: Press & Wolf 2017
-    (arXiv:1608.05859).
+    x are whole numbers below `vocabulary` V, or rows [V] of floats, one-hot or any mixture of symbols: x E then stands
+    for E[x]. E is an embedding as wide as the body's input; `tied`, W is E transposed and b is 0, which asks for a body
+    as wide as E at both ends. Source of tying: Press & Wolf 2017 (arXiv:1608.05859).
     """
 
     def __init__(self, body: Any, vocabulary: int, *, tied: bool = False, rngs: nnx.Rngs):
@@ -44,10 +45,19 @@ class LanguageModel(nnx.Module):
         key: Array | None = None,
         watch: Watch | None = None,
     ) -> tuple[Any, Array]:
-        """(final states, scores [T, V]) of symbols xs [T], or one-hot [T, V]"""
-        xs = jnp.argmax(xs, axis=1) if xs.ndim == 2 else xs
-        state, ys = self.body(self.embedding(xs), state, length=length, key=key, watch=watch)
+        """(final states, scores [T, V]) of whole numbers xs [T] or floats xs [T, V]"""
+        state, ys = self.body(self._embedded(without_padding(xs, length)), state, length=length, key=key, watch=watch)
         return state, self.embedding.attend(ys) if self.head is None else self.head(ys)
+
+    def _embedded(self, xs: Array) -> Array:
+        if jnp.issubdtype(xs.dtype, jnp.integer) and xs.ndim == 1:
+            return self.embedding(xs)
+        if not jnp.issubdtype(xs.dtype, jnp.floating) or xs.ndim != 2 or xs.shape[1] != self.vocabulary:
+            raise ValueError(
+                f"LanguageModel: xs is {xs.dtype} {xs.shape}; give whole numbers [T], or floats [T, {self.vocabulary}]"
+            )
+        rows = self.embedding.embedding.get_value()
+        return xs.astype(rows.dtype) @ rows
 
     def sample(
         self,
@@ -72,7 +82,7 @@ class LanguageModel(nnx.Module):
             raise ValueError(f"sample: top_k is {top_k}; write 1 to {self.vocabulary}, or 0 for all symbols")
         state, scores = self(prompt, state)
         keys = jax.random.split(key, steps)
-        first = _draw(scores[-1], keys[0], temperature, top_k) if steps else prompt[-1]
+        first = _draw(scores[-1], keys[0], temperature, top_k) if steps else prompt[-1].astype(jnp.int32)
 
         def visit(carry: Any, key: Array) -> tuple[Any, Array]:
             state, symbol = carry

@@ -12,6 +12,19 @@ from rnnx.scans import scan
 from rnnx.types import Masked
 
 
+def without_padding(xs: Any, length: Any) -> Any:
+    """xs [T, ...] with zeros at and after `length`: a NaN there times a gradient of 0 would be a NaN."""
+    if length is None:
+        return xs
+    length = jnp.asarray(length)
+
+    def real(a: Array) -> Array:
+        valid = jnp.arange(a.shape[0], dtype=length.dtype) < length
+        return jnp.where(valid.reshape(-1, *[1] * (a.ndim - 1)), a, jnp.zeros_like(a))
+
+    return jax.tree.map(real, xs)
+
+
 class Recurrent(nnx.Module):
     """A cell over a sequence: ys [T, O] of `rnnx.scan`, its parameters an `nnx.Param`.
 
@@ -45,6 +58,11 @@ class Recurrent(nnx.Module):
     def directions(self) -> tuple[tuple[int, bool], ...]:
         """(width, whether it runs backwards) of each part of ys."""
         return ((self.outputs, self.reverse),)
+
+    @property
+    def causal(self) -> bool:
+        """Whether y_t depends on x_0 .. x_t alone."""
+        return not self.reverse
 
     def __call__(
         self,
@@ -95,6 +113,8 @@ class Bidirectional(nnx.Module):
     @property
     def directions(self) -> tuple[tuple[int, bool], ...]:
         return self.forward.directions + self.backward.directions
+
+    causal = False
 
     def __call__(
         self,

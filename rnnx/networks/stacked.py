@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from rnnx.networks.layers import Bidirectional, Recurrent
+from rnnx.networks.layers import Bidirectional, Recurrent, without_padding
 from rnnx.networks.watch import Watch
 
 
@@ -69,7 +69,7 @@ class Stacked(nnx.Module):
     @property
     def causal(self) -> bool:
         """Whether y_t depends on x_0 .. x_t alone."""
-        return not any(back for layer in self.layers for _, back in layer.directions)
+        return all(layer.causal for layer in self.layers)
 
     def __call__(
         self,
@@ -85,15 +85,20 @@ class Stacked(nnx.Module):
         count = len(self.layers)
         keys = [None] * (2 * count + 1) if key is None else list(jax.random.split(key, 2 * count + 1))
         before = [None] * count if state is None else state
-        ys, after = _dropped(self.input_dropout, xs, keys[-1]), []
+        ys, after = _dropped(self.input_dropout, without_padding(xs, length), keys[-1]), []
         for i, layer in enumerate(self.layers):
-            entering = self.norms[i](ys) if self.norms else ys
+            entering = _normed(self.norms[i], ys) if self.norms else ys
             s, out = layer(entering, before[i], length=length, resets=resets, key=keys[2 * i], watch=watch)
             if self.residual and layer.inputs == layer.outputs:
                 out = ys + out
             ys = _dropped(self.dropout, out, keys[2 * i + 1])
             after.append(s)
         return tuple(after), ys
+
+
+def _normed(norm: nnx.LayerNorm, xs: Array) -> Array:
+    with jax.numpy_dtype_promotion("standard"):  # flax asks what float32 and the dtype of xs make together
+        return norm(xs)
 
 
 def _dropped(dropout: nnx.Dropout, xs: Array, key: Array | None) -> Array:

@@ -51,7 +51,7 @@ class Epochs:
 
     `buckets` groups examples by length, so that little padding is computed: each batch is cut to the longest of its
     bucket. Bounds lie at quantiles of the lengths; what fills no batch of its bucket goes into the next longer one.
-    Which bucket a step takes depends on the epoch alone, not on the seed: seeds under `vmap` share shapes.
+    Widths depend on the step alone, not on the seed, and hold whichever examples wait: seeds under `vmap` share shapes.
 
     >>> import rnnx
     >>> task = rnnx.tasks.Digits(8)
@@ -70,19 +70,16 @@ class Epochs:
         if buckets == 1:
             bounds = np.array([task.steps])
         self._bucket = np.searchsorted(bounds, lengths)
-        self._widths: list[int] = []  # of each batch of an epoch, before they are mixed
-        waiting = 0
-        for i, bound in enumerate(bounds.tolist()):
-            whole, waiting = divmod(waiting + int(np.sum(self._bucket == i)), size)
-            self._widths += [bound] * whole
-        self.per_epoch = len(self._widths)
+        self.per_epoch, waiting = divmod(count, size)
+        last = np.sort(self._bucket)[size - 1 + waiting :: size]  # of each batch, if all that wait are shorter
+        self._widths: list[int] = bounds[last].tolist()  # of each batch of an epoch, before they are mixed
         self._orders = functools.lru_cache(maxsize=64)(self._examples)
 
     def _examples(self, seed: int, epoch: int) -> np.ndarray:
         """int32 [per_epoch, size]: the batches of an epoch, short buckets first."""
-        order = _order(seed, epoch, len(self._bucket))
+        order = _order(seed, epoch, len(self._bucket))[: self.per_epoch * self.size]
         sorted_in = order[np.argsort(self._bucket[order], kind="stable")]
-        return sorted_in[: self.per_epoch * self.size].reshape(-1, self.size).astype(np.int32)
+        return sorted_in.reshape(-1, self.size).astype(np.int32)
 
     def _place(self, step: int) -> tuple[int, int]:
         """(epoch, which batch of it), batches of different widths mixed alike for all seeds."""

@@ -67,5 +67,6 @@ class Clip:
 
 def _within(g: Array, log10: Array, bound: float) -> Array:
     """g times min(1, bound / its norm); what is within the bound stays as it is, bit for bit."""
-    factor = 10 ** jnp.minimum(math.log10(bound) - log10, jnp.zeros_like(log10))
-    return g * factor.astype(g.dtype)
+    root = 10 ** (jnp.minimum(math.log10(bound) - log10, jnp.zeros_like(log10)) / 2)  # of a factor that may underflow
+    root = root.astype(g.dtype)
+    return (g * root) * root

@@ -1,6 +1,7 @@
 """What is done with a gradient: an optimizer of optax by name, a schedule, weight decay, noise."""
 
 import inspect
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,8 @@ class Rule:
 
     r rises from 0 over the first `warmup` steps to `learning_rate`, then goes by `schedule` to `learning_rate * end`
     at step `steps`: "constant" stays, "cosine" is half a wave, "linear" a line, "exponential" a constant factor a step
-    (end > 0). Weight decay is decoupled (Loshchilov & Hutter 2019, arXiv:1711.05101) for every optimizer.
+    (end > 0). Weight decay is decoupled (Loshchilov & Hutter 2019, arXiv:1711.05101) for every optimizer, in place of
+    the one that adamw and lion bring along.
     `options` are further arguments of optax's function, as pairs: (("b2", 0.99),).
 
     >>> Rule("sgd", 0.1, schedule="cosine", steps=100, options=(("momentum", 0.9),)).rate(50).round(4).item()
@@ -58,6 +60,10 @@ class Rule:
     def __post_init__(self):
         one_of("Rule.optimizer", self.optimizer, OPTIMIZERS)
         one_of("Rule.schedule", self.schedule, SCHEDULES)
+        for name in ("learning_rate", "warmup", "end", "weight_decay", "noise"):
+            got = getattr(self, name)
+            if not (math.isfinite(got) and got >= 0):
+                raise ValueError(f"Rule.{name} is {got}; write a number of at least 0")
         if self.schedule != "constant" and self.steps <= self.warmup:
             raise ValueError(
                 f"Rule.steps is {self.steps} with warmup={self.warmup}; a {self.schedule} schedule needs to know its "
@@ -65,9 +71,8 @@ class Rule:
             )
         if self.schedule == "exponential" and not self.end > 0:
             raise ValueError(f"Rule.end is {self.end}; an exponential never reaches 0: write e.g. 0.01")
-        known = set(inspect.signature(OPTIMIZERS[self.optimizer]).parameters) - {"learning_rate", "mask"}
         for name, _ in self.options:
-            one_of(f"Rule.options: an option of {self.optimizer}", name, sorted(known))
+            one_of(f"Rule.options: an option of {self.optimizer}", name, sorted(self._known()))
 
     def init(self, params: Any) -> Any:
         return self._optax().init(params)
@@ -105,4 +110,10 @@ class Rule:
         return jax.tree.map(moved, params, updates), state
 
     def _optax(self) -> optax.GradientTransformation:
-        return OPTIMIZERS[self.optimizer](learning_rate=1.0, **dict(self.options))
+        options = dict(self.options)
+        if self.weight_decay and "weight_decay" in self._known():
+            options.setdefault("weight_decay", 0.0)
+        return OPTIMIZERS[self.optimizer](learning_rate=1.0, **options)
+
+    def _known(self) -> set[str]:
+        return set(inspect.signature(OPTIMIZERS[self.optimizer]).parameters) - {"learning_rate", "mask"}

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from rnnx.types import Example, step_loss
 
@@ -61,6 +60,3 @@ def evaluate(run: Any, params: Any, batches: Any) -> Scores:
     if total is None:
         raise ValueError("evaluate: no batches; give at least one")
     return total
-
-
-__all__ = ["Array", "Scores", "evaluate", "scores"]
