@@ -106,3 +106,7 @@ class RunDirectory:
         """The rows of a JSON-lines file, none if there is no such file."""
         path = self.path / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def tell(self, stream: Any) -> None:
+        """Write where the run is, and what is in it."""
+        stream.write(f"\n{self.path}\n" + "".join(f"  {path.name}\n" for path in sorted(self.path.iterdir())))

@@ -69,7 +69,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     lines = summarise(directory.lines(ROWS))
     sys.stdout.write(show(lines, settings.format))
     machine = settings.format in ("csv", "json")
-    _say_paths(directory, sys.stderr if machine else sys.stdout)
+    directory.tell(sys.stderr if machine else sys.stdout)
     return exits.OK
 
 
@@ -133,9 +133,3 @@ def _finish(directory: RunDirectory, told: dict[str, Any]) -> None:
     directory.write_json(
         RECORD, told | {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": digests}
     )
-
-
-def _say_paths(directory: RunDirectory, stream: Any) -> None:
-    stream.write(f"\n{directory.path}\n")
-    for path in sorted(directory.path.iterdir()):
-        stream.write(f"  {path.name}\n")

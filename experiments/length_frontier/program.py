@@ -75,8 +75,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
         line | {"median_steps": math.inf if line["median_steps"] is None else line["median_steps"]} for line in lines
     ]
     sys.stdout.write(show(lines, settings.format))
-    stream = sys.stderr if settings.format in ("csv", "json") else sys.stdout
-    stream.write(f"\n{directory.path}\n" + "".join(f"  {p.name}\n" for p in sorted(directory.path.iterdir())))
+    directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
     return exits.OK
 
 

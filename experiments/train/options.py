@@ -11,11 +11,12 @@ from experiments import names
 from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
 from experiments.resolving import directory, spelled
+from experiments.tables import FORMATS
 
 flags.disclaim_key_flags()  # the flags are the program's that calls `define`, and stand in its --help
 
 PROGRAM = "train"
-LOCAL = ("out", "dry_run")  # flags that change no result
+LOCAL = ("out", "format", "dry_run")  # flags that change no result
 SMOKE = {"units": 8, "length": None, "steps": 6, "batch_size": 4, "seeds": [0, 1], "flow_every": 2, "eval_every": 2}
 
 _VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
@@ -86,6 +87,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(count, "flow_every", 50, "Updates between looks at the gradient's flow through time; 0: none.")
     flag(count, "patience", 0, "Stop after so many looks without a better one; 0: never.")
     flag(kinds.free("a directory"), "out", None, "Directory of the run. By default runs/train/<hash of flags>.")
+    flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
     kinds.switch(
         "smoke",
         "Try everything in seconds: small sizes wherever no flag says otherwise, compiled without optimisation.",
@@ -133,6 +135,7 @@ class Settings:
     flow_every: int
     patience: int
     out: str | None
+    format: str
     smoke: bool
     dry_run: bool
 

@@ -5,12 +5,11 @@ import sys
 import time
 from typing import Any
 
-from experiments import exits
+from experiments import exits, tables
 from experiments.interrupts import Interrupts
 from experiments.progress import Progress
 from experiments.record import SCHEMA, data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
-from experiments.tables import text
 from experiments.train import figure, report
 from experiments.train.build import FLOPS, Work, kind_of, prepare
 from experiments.train.options import PROGRAM, Settings
@@ -50,8 +49,8 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
             directory.write_json(RECORD, entry | {"status": status, "ended": now()})
             raise
     summary = json.loads((directory.path / SUMMARY).read_text())
-    sys.stdout.write(show(summary))
-    sys.stdout.write(f"\n{directory.path}\n" + "".join(f"  {p.name}\n" for p in sorted(directory.path.iterdir())))
+    sys.stdout.write(show(summary, settings.format))
+    directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
     return exits.OK
 
 
@@ -114,15 +113,21 @@ def _summary(settings: Settings, work: Work, training: Training) -> dict[str, An
     }
 
 
-def show(summary: dict[str, Any]) -> str:
+def show(summary: dict[str, Any], form: str) -> str:
     """The table for standard output."""
-    chooses = "best_step" in summary["rows"][0]
+    rows = [{"seed": row["seed"], "steps": row["steps"], **row.get("test_at_best", row["test"]),
+             "first_solved_step": row["first_solved_step"], "best_step": row.get("best_step")}
+            for row in summary["rows"]]  # fmt: skip
+    if form == "csv":
+        return tables.to_csv(rows)
+    if form == "json":
+        return tables.to_json(rows, indent=1)
+    chooses = rows[0]["best_step"] is not None
     header = ["seed", *report.NUMBERS, "first solved at", *(["best at"] if chooses else [])]
     lines = []
-    for row in summary["rows"]:
-        numbers = row.get("test_at_best", row["test"])
+    for row in rows:
         first = "-" if row["first_solved_step"] is None else str(row["first_solved_step"])
-        lines.append([str(row["seed"]), *report.numbers(numbers), first, *([str(row["best_step"])] if chooses else [])])
+        lines.append([str(row["seed"]), *report.numbers(row), first, *([str(row["best_step"])] if chooses else [])])
     if len(lines) > 1:
         lines.append(["mean", *report.numbers(summary["mean"]), "", *([""] if chooses else [])])
     when = "at the best look at validation data" if chooses else "after the last step"
@@ -131,7 +136,7 @@ def show(summary: dict[str, Any]) -> str:
     told += f"{report.goal(summary['chance_loss'], summary['criterion'])}\n"
     if "bits" in summary["mean"]:
         told += f"bits a symbol: {summary['mean']['bits']:.4f}\n"
-    return told + "\n" + text(header, lines)
+    return told + "\n" + {"text": tables.text, "md": tables.md}[form](header, lines)
 
 
 def describe(settings: Settings, work: Work, directory: RunDirectory) -> str:

@@ -1,5 +1,6 @@
 """The training program as its users run it: files, records, seeds, refusals; and every task through it."""
 
+import csv
 import json
 import re
 import signal
@@ -218,3 +219,17 @@ def test_what_does_not_fit_is_told_before_anything_is_written(flags, message, tm
 def test_epochs_and_steps_are_either_or():
     with pytest.raises(BadInput, match="flag --epochs=2: --steps is given too"):
         settings(epochs=2)
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json"])
+def test_tables_for_machines(form, trained):
+    """The same numbers as the summary's, with nothing else on standard output."""
+    path, _ = trained
+    out, _ = run(*SMALL, f"--format={form}", f"--out={path}")
+    summary = strict((path / "summary.json").read_text())["rows"]
+    if form == "json":
+        assert [row["loss"] for row in strict(out)] == [row["test_at_best"]["loss"] for row in summary]
+    elif form == "csv":
+        assert [row["seed"] for row in csv.DictReader(out.splitlines())] == ["0", "3"]
+    else:
+        assert "| seed | loss |" in out and f"{summary[0]['test_at_best']['loss']:.5g}" in out
