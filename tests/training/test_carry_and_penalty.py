@@ -109,6 +109,20 @@ def test_a_penalty_adds_its_gradient(squared):
     assert bare.penalty == 0 and omega > 1e-3 and np.abs(more.cell.w_h).max() > 1e-3
 
 
+def test_the_penalty_starts_where_the_batch_does():
+    """With carried states it is Omega from those; afresh it is another number."""
+    cell = Readout(Elman(2, N), 1)
+    example = jax.tree.map(lambda a: a[0], BATCH)
+    learn = Learner(OfCell(cell, loss), Rule("sgd", 0.0), penalty=0.5, carry=B, example=example)
+    run = jax.jit(learn.update)
+    state, first = run(learn.init(KEY), BATCH, jnp.asarray(True))
+    _, second = run(state, BATCH, jnp.asarray(False))
+    want = norm_penalty(cell, state.params, BATCH, loss, state.states)
+    np.testing.assert_allclose(second.penalty, want, rtol=1e-10)
+    np.testing.assert_allclose(first.penalty, norm_penalty(cell, state.params, BATCH, loss), rtol=1e-10)
+    assert abs(first.penalty - second.penalty) > 1e-4
+
+
 def deltas_by_hand(params, network):
     """{layer: (xs, dL/dys)} of a tagger of two forward layers without anything between, by jax alone."""
     module = network.merge(params)
@@ -128,7 +142,7 @@ def test_the_penalty_of_a_network_is_that_of_its_layers():
     """Omega of each layer, with the gradient it gets in the network; its derivative moves recurrent layers alone."""
     network = Pure(lambda rngs: Tagger(stacked(Elman, 2, N, 2, rngs=rngs), 1, rngs=rngs))
     model, params = OfNetwork(network, loss), network.init(KEY)
-    got, gradient = jax.jit(jax.value_and_grad(partial(model.penalty, batch=BATCH, squared=True)))(params)
+    got, gradient = jax.jit(jax.value_and_grad(partial(model.penalty, batch=BATCH, states=None, squared=True)))(params)
     given = jax.jit(partial(deltas_by_hand, network=network))(params)
     layers = network.merge(params).body.layers
 

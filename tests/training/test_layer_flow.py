@@ -33,7 +33,7 @@ def network(**how):
 
 @pytest.mark.parametrize("length", [BATCH.length, None], ids=["lengths", "whole"])
 def test_one_layer_is_a_cell_with_a_readout(length):
-    """States, inputs and the cell's parameters, by lag; of another loss, another flow."""
+    """States, inputs and the cell's parameters, by lag; from other states or of another loss, another flow."""
     pure, batch = network(), BATCH._replace(length=length)
     params = pure.init(jax.random.key(0))
     own = pure.merge(params).body.layers[0].params.get_value()
@@ -46,6 +46,10 @@ def test_one_layer_is_a_cell_with_a_readout(length):
     close((got.state, got.inputs, got.leaves, got.params), (want.state, want.inputs, want.leaves, want.params.cell))
     cell = layer_flow(OfCell(Readout(GRU(D, N), O), loss), joined, batch)
     close(cell["cell"], want)
+    states = np.ones((B, N))
+    got = layer_flow(OfNetwork(pure, loss), params, batch, (states,))["body.layers.0"].state
+    close(got, flow(Readout(GRU(D, N), O), joined, batch, loss, states).state)
+    assert np.nanmax(np.abs(got.mean - want.state.mean)) > 1e-2
     other = layer_flow(OfNetwork(pure, lambda y, t: jnp.sum(jnp.abs(y - t))), params, batch)["body.layers.0"]
     assert np.nanmax(np.abs(other.state.mean - want.state.mean)) > 1e-2
 
