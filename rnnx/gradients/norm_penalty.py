@@ -19,6 +19,7 @@ def norm_penalty(
     params: Any,
     batch: Example,
     loss: Callable[[Array, Any], Array],
+    states: Any = None,
     *,
     squared: bool = True,
 ) -> Array:
@@ -28,14 +29,16 @@ def norm_penalty(
         delta_t = dL/ds_t,    J_t = ds_t/ds_{t-1};    without `squared`  q_t = |J_t^T delta_t| / |delta_t|
 
     Its derivative is the immediate one: states and delta_t are held constant, only J_t depends on the parameters.
-    Steps with |delta_t|^2 below 1e-20 and padding are left out. All leaves of the state count together.
+    Steps with |delta_t|^2 below 1e-20, padding and the first step are left out. All leaves of the state count together.
+    `states`, leaves [B, ...], are where sequences start from, if not afresh.
 
     Source: Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063), eq. 9 (norms) and eq. 10 (their squares, as in the
     authors' code). Cost: about four forward passes beside the gradient; memory O(B T) states.
     """
     weights = cell.prepare(params)
     held = jax.lax.stop_gradient(weights)
-    xs, before, delta, real = jax.lax.stop_gradient(jax.vmap(partial(_backward, cell, params, held, loss))(batch))
+    run = jax.vmap(partial(_backward, cell, params, held, loss))
+    xs, before, delta, real = jax.lax.stop_gradient(run(batch, states))
 
     def ratio(x: Any, s: Any, d: Any) -> Array:
         _, pull = jax.vjp(lambda s: cell.step(weights, s, x)[0], s)
@@ -51,10 +54,10 @@ def norm_penalty(
     return jnp.sum(terms) / jnp.maximum(jnp.sum(counted), 1).astype(q.dtype)
 
 
-def _backward(cell: Any, params: Any, weights: Any, loss: Any, example: Example) -> tuple[Any, Any, Any, Array]:
+def _backward(cell: Any, params: Any, weights: Any, loss: Any, example: Example, state: Any) -> Any:
     """(xs, state before each step, delta_t, whether t has a step before it), leaves [T, ...], of one sequence."""
-    initial = cell.initial_state(weights)
-    _, after = scan(cell, params, example.xs, length=example.length, keep=_state)
+    initial = cell.initial_state(weights) if state is None else state
+    _, after = scan(cell, params, example.xs, initial, length=example.length, keep=_state)
     before = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest[:-1]]), initial, after)
     time = jnp.arange(example.weights.shape[0])
     length = len(time) if example.length is None else example.length.astype(time.dtype)

@@ -23,6 +23,7 @@ class Alone:
     cell: Any
     params: Any
     batch: Example  # xs: what it read; targets: dL/dys; the loss of a step is `dot`
+    states: Any  # where it started from, leaves [B, ...]; None: afresh
 
 
 def dot(y: Array, target: Array) -> Array:
@@ -36,8 +37,14 @@ def recurrent_layers(network: Pure, params: Any) -> dict[str, Recurrent]:
     return {".".join(map(str, path)): node for path, node in found if isinstance(node, Recurrent)}
 
 
-def layers_alone(network: Pure, params: Any, batch: Example, loss: Callable[[Array, Any], Array]) -> dict[str, Alone]:
-    """Each recurrent layer of a network on a batch (leaves lead with B), by its path.
+def layers_alone(
+    network: Pure,
+    params: Any,
+    batch: Example,
+    loss: Callable[[Array, Any], Array],
+    states: Any = None,
+) -> dict[str, Alone]:
+    """Each recurrent layer of a network on a batch (leaves lead with B, as do `states` if given), by its path.
 
     The gradient dL/ds_t within a layer depends on the rest of the network through dL/dys alone, so that whatever is
     asked of a cell and a loss can be asked of a layer; L is the loss of one sequence. A layer that runs backwards comes
@@ -47,23 +54,23 @@ def layers_alone(network: Pure, params: Any, batch: Example, loss: Callable[[Arr
     paths = {id(node): ".".join(map(str, path)) for path, node in nnx.iter_graph(module)}
     seen: list[Any] = []
 
-    def run(taps: tuple[Array, ...] | None, example: Example) -> tuple[Array, Any]:
+    def run(taps: tuple[Array, ...] | None, example: Example, state: Any) -> tuple[Array, Any]:
         watch = Watch(taps)
-        _, ys = outputs(module, example, watch=watch)
+        _, ys = outputs(module, example, state, watch=watch)
         seen[:] = watch.seen
         losses = jax.vmap(partial(step_loss, loss))(ys, example.targets, example.scored())
-        return jnp.sum(losses), tuple((layer.xs, layer.ys) for layer in watch.seen)
+        return jnp.sum(losses), tuple((layer.xs, layer.ys, layer.state) for layer in watch.seen)
 
-    one = jax.tree.map(lambda a: a[0], batch)
-    shapes = jax.eval_shape(lambda: run(None, one))[1]
-    taps = tuple(jnp.zeros(ys.shape, ys.dtype) for _, ys in shapes)
-    cotangents, met = jax.vmap(jax.grad(run, has_aux=True), (None, 0))(taps, batch)
+    one = jax.tree.map(lambda a: a[0], (batch, states))
+    shapes = jax.eval_shape(lambda: run(None, *one))[1]
+    taps = tuple(jnp.zeros(ys.shape, ys.dtype) for _, ys, _ in shapes)
+    cotangents, met = jax.vmap(jax.grad(run, has_aux=True), (None, 0, 0))(taps, batch, states)
     made = {}
-    for noted, g, (xs, _) in zip(seen, cotangents, met, strict=True):
+    for noted, g, (xs, _, start) in zip(seen, cotangents, met, strict=True):
         layer: Recurrent = noted.layer
         examples = Example(xs, g, jnp.ones(g.shape[:2], g.dtype), batch.length)
         turned = jax.vmap(_turned)(examples) if layer.reverse else examples
-        made[paths[id(layer)]] = Alone(layer.cell, layer.params.get_value(), turned)
+        made[paths[id(layer)]] = Alone(layer.cell, layer.params.get_value(), turned, start)
     return made
 
 

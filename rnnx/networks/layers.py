@@ -84,7 +84,7 @@ class Recurrent(nnx.Module):
             entering = xs if masks is None else Masked(xs, masks)
         how = {"resets": resets, "length": length, "reverse": self.reverse, "method": self.method}
         final, ys = scan(self.cell, params, entering, state, **how)
-        return final, ys if watch is None else watch.passed(self, xs, ys)
+        return final, ys if watch is None else watch.passed(self, xs, ys, state)
 
 
 class Bidirectional(nnx.Module):

@@ -11,6 +11,7 @@ class Seen(NamedTuple):
     layer: Any  # the Recurrent itself
     xs: Any  # what its cell read, [T, D], in the order of the sequence
     ys: Array  # what it said, [T, O]
+    state: Any  # where it started from; None: afresh
 
 
 class Watch:
@@ -24,7 +25,7 @@ class Watch:
         self.taps = taps
         self.seen: list[Seen] = []
 
-    def passed(self, layer: Any, xs: Any, ys: Array) -> Array:
+    def passed(self, layer: Any, xs: Any, ys: Array, state: Any) -> Array:
         """Called by a layer with its input and its output; what it returns goes on instead of ys."""
-        self.seen.append(Seen(layer, xs, ys))
+        self.seen.append(Seen(layer, xs, ys, state))
         return ys if self.taps is None else ys + self.taps[len(self.seen) - 1]

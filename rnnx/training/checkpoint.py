@@ -12,12 +12,15 @@ import orbax.checkpoint as ocp
 def save(folder: str | pathlib.Path, step: int, tree: Any, told: Any = None) -> None:
     """Keep `tree` as the one checkpoint in `folder`, with `told`, plain JSON, beside it.
 
-    Leaves are arrays or typed keys, by their path in the tree. The one before goes when the new one is complete.
+    Leaves are arrays of at least one number or typed keys, by their path in the tree. The one before goes when the new
+    one is complete; one of the same step is left alone, and a FileExistsError raised.
     """
     arrays = {path: np.asarray(_plain(leaf)) for path, leaf in _leaves(tree).items()}
     kinds = {path: str(leaf.dtype) for path, leaf in _leaves(tree).items()}
     keys = {path: str(jax.random.key_impl(leaf)) for path, leaf in _leaves(tree).items() if _is_key(leaf)}
     with _manager(folder, create=True) as manager:
+        if step in manager.all_steps():
+            raise FileExistsError(f"checkpoint: {folder} holds step {step} already; give another directory")
         parts = {
             "arrays": ocp.args.StandardSave(arrays),
             "told": ocp.args.JsonSave({"kinds": kinds, "keys": keys, "told": told}),

@@ -76,7 +76,7 @@ class Learner:
         loss, gradients, finals = self.model.estimate(state.params, batch, states, key_drop)
         omega = jnp.zeros_like(loss)
         if self.penalty:
-            omega, more = jax.value_and_grad(self.model.penalty)(state.params, batch, self.squared)
+            omega, more = jax.value_and_grad(self.model.penalty)(state.params, batch, states, self.squared)
             gradients = jax.tree.map(lambda g, m: g + self.penalty * m, gradients, more)
         gradients, clipped = self.clip(gradients)
         rate = self.rule.rate(state.step) * state.rate

@@ -36,8 +36,8 @@ class OfCell:
         del key
         return self.estimator(self.cell, self.loss, params, batch, states)
 
-    def penalty(self, params: Any, batch: Example, squared: bool) -> Array:
-        return norm_penalty(self.cell, params, batch, self.loss, squared=squared)
+    def penalty(self, params: Any, batch: Example, states: Any, squared: bool) -> Array:
+        return norm_penalty(self.cell, params, batch, self.loss, states, squared=squared)
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,12 @@ class OfNetwork:
         (value, finals), gradients = jax.value_and_grad(mean, has_aux=True)(params)
         return Estimate(value, gradients, finals)
 
-    def penalty(self, params: Any, batch: Example, squared: bool) -> Array:
+    def penalty(self, params: Any, batch: Example, states: Any, squared: bool) -> Array:
         """The sum over recurrent layers, each with its own states and its own part of the gradient."""
-        alone = layers_alone(self.network, jax.lax.stop_gradient(params), batch, self.loss)
+        alone = layers_alone(self.network, jax.lax.stop_gradient(params), batch, self.loss, states)
         live = recurrent_layers(self.network, params)
-        parts = [norm_penalty(layer.cell, live[path].params.get_value(), layer.batch, dot, squared=squared)
-                 for path, layer in alone.items()]  # fmt: skip
+        parts = [
+            norm_penalty(layer.cell, live[path].params.get_value(), layer.batch, dot, layer.states, squared=squared)
+            for path, layer in alone.items()
+        ]
         return sum(parts[1:], parts[0])

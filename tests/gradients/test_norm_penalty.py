@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+import rnnx
 from rnnx.cells import LSTM, Elman, Readout, elman
 from rnnx.cells.wrappers import readout
 from rnnx.gradients import norm_penalty
@@ -166,6 +167,45 @@ def test_a_gradient_too_small_to_mean_anything_is_left_out():
 
 def _three(one):
     return jax.tree.map(lambda a: np.repeat(a, B, axis=0), one)
+
+
+def test_states_are_carried():
+    """The second part of a sequence says, after its first step, what its steps say in the whole; not from zeros."""
+    cell = Readout(LSTM(D, N), O)
+    params, (_, batch) = cell.init(jax.random.key(0)), draw(5)
+    whole = batch._replace(length=None, weights=np.ones((B, T)))
+    late = jax.tree.map(lambda a: a[:, 2:], whole)
+    states = jax.vmap(lambda xs: rnnx.scan(cell, params, xs)[0])(whole.xs[:, :2])
+    part = jax.jit(lambda states: norm_penalty(cell, params, late, loss, states))
+    ratios = [lag_term(cell, params, whole, t) for t in range(1, T)]
+    np.testing.assert_allclose(norm_penalty(cell, params, whole, loss), np.mean(ratios), rtol=1e-10)
+    np.testing.assert_allclose(part(states), np.mean(ratios[2:]), rtol=1e-10)
+    fresh = part(jax.tree.map(jnp.zeros_like, states))
+    assert abs(fresh - part(states)) > 1e-4
+
+
+def lag_term(cell, params, batch, t):
+    """The mean over the batch of (q_t - 1)^2 of the squares, by jax's Jacobian of one step."""
+    weights = cell.prepare(params)
+
+    def one(xs, targets, scores):
+        before = rnnx.scan(cell, params, xs[:t])[0]
+        flat, unflatten = ravel_pytree(before)
+
+        def move(s):
+            return ravel_pytree(cell.step(weights, unflatten(s), xs[t])[0])[0]
+
+        def ahead(s):
+            state = unflatten(s)
+            rest = rnnx.scan(cell, params, xs[t + 1 :], state)[1]
+            ys = jnp.concatenate([cell.readout(weights, state, xs[t])[None], rest])
+            return jnp.sum(scores[t:] * jax.vmap(loss)(ys, targets[t:]))
+
+        delta = jax.grad(ahead)(move(flat))
+        back = delta @ jax.jacobian(move)(flat)
+        return jnp.square(back @ back / (delta @ delta) - 1)
+
+    return jnp.mean(jax.vmap(one)(batch.xs, batch.targets, batch.weights))
 
 
 def test_a_saturated_unit_has_a_gradient():

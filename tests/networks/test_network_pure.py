@@ -85,25 +85,25 @@ BATCH = Example(np.where(PADDED[..., None], np.nan, XS), np.where(PADDED[..., No
 WHOLE = Example(XS, TARGETS, WEIGHTS)
 
 
-def network_gradient(pure, params, batch):
+def network_gradient(pure, params, batch, states=None):
     """Of the sum over the batch, by jax alone."""
 
     def total(params):
-        def one(example):
-            ys = pure.outputs(params, example)[1]
+        def one(example, state):
+            ys = pure.outputs(params, example, state)[1]
             return jnp.sum(jax.vmap(partial(step_loss, loss))(ys, example.targets, example.scored()))
 
-        return jnp.sum(jax.vmap(one)(batch))
+        return jnp.sum(jax.vmap(one)(batch, states))
 
     return jax.grad(total)(params)
 
 
-def blocks(pure, params, batch):
+def blocks(pure, params, batch, states=None):
     """{layer: (its block of the network's gradient, the gradient of the layer alone)}, of the sum over the batch."""
-    whole = recurrent_layers(pure, network_gradient(pure, params, batch))
+    whole = recurrent_layers(pure, network_gradient(pure, params, batch, states))
     told = {}
-    for path, layer in layers_alone(pure, params, batch, loss).items():
-        _, gradients, _ = BPTT()(layer.cell, dot, layer.params, layer.batch)
+    for path, layer in layers_alone(pure, params, batch, loss, states).items():
+        _, gradients, _ = BPTT()(layer.cell, dot, layer.params, layer.batch, layer.states)
         told[path] = whole[path].params.get_value(), jax.tree.map(lambda g: B * g, gradients)
     return told
 
@@ -133,6 +133,17 @@ def test_a_layers_gradient_alone_is_its_block(name):
         assert list(told) == list(recurrent_layers(pure, params)) and len(told) >= 2
         for path, pair in told.items():
             assert difference(pair) < 1e-10 < 1e-3 < difference((pair[0], jax.tree.map(jnp.zeros_like, pair[0]))), path
+
+
+def test_from_the_states_that_were_carried():
+    """Each layer starts where it did in the network; afresh it has another gradient."""
+    pure = Pure(tagger)
+    params = pure.init(jax.random.key(0))
+    states = jax.vmap(lambda xs: pure.apply(params, xs)[0])(XS[::-1])
+    whole = jax.jit(partial(blocks, pure))(params, BATCH, states)
+    afresh = jax.jit(partial(blocks, pure))(params, BATCH)
+    for path, pair in whole.items():
+        assert difference(pair) < 1e-10 < 1e-3 < difference((pair[0], afresh[path][0])), path
 
 
 def test_a_layer_in_the_wrong_order_is_caught(monkeypatch):
