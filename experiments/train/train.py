@@ -21,6 +21,7 @@ from rnnx.training import Best, TrainState, checkpoint, layer_flow, steps_of
 
 METRICS = "metrics.jsonl"
 WATCHED = 8  # sequences that the flow is measured on
+CHUNK = 25  # updates in one call at most: seconds between two looks at the world
 LAGS = 33  # points of a curve by lag, in a row
 
 
@@ -76,10 +77,8 @@ class Training:
         """How many steps until something is to be done."""
         if self.settings.buckets > 1:
             return 1
-        ends = [stage.end]
-        ends += [
-            self.step // every * every + every for every in (self.settings.flow_every, self.work.eval_every) if every
-        ]
+        often = (CHUNK, self.settings.flow_every, self.work.eval_every)
+        ends = [stage.end, *(self.step // every * every + every for every in often if every)]
         return min(ends) - self.step
 
     def _look(self) -> None:
