@@ -45,6 +45,8 @@ class Stacked(nnx.Module):
         for name, rate in (("dropout", dropout), ("input_dropout", input_dropout)):
             if not 0 <= rate < 1:
                 raise ValueError(f"Stacked: {name} is {rate}; write a number from 0 to below 1")
+        if norm and min(layer.inputs for layer in layers) == 1:
+            raise ValueError("Stacked: norm of a layer of 1 input, which would always read 0; write norm=False")
         self.layers = nnx.List(layers)
         self.norms = nnx.List(
             [nnx.LayerNorm(layer.inputs, param_dtype=jnp.result_type(float), rngs=rngs) for layer in layers]

@@ -176,6 +176,7 @@ def test_input_dropout_falls_on_the_input():
         (lambda r: Stacked([Recurrent(GRU(2, 3), rngs=r), Recurrent(GRU(2, 3), rngs=r)], rngs=r), "give it inputs=3"),
         (lambda r: stacked(GRU, 2, 3, dropout=1.0, rngs=r), "dropout is 1.0"),
         (lambda r: stacked(GRU, 2, 3, input_dropout=-0.1, rngs=r), "input_dropout is -0.1"),
+        (lambda r: stacked(GRU, 1, 3, norm=True, rngs=r), "norm of a layer of 1 input, which would always read 0"),
         (lambda r: stacked(GRU, 2, 3, layers=0, rngs=r), "layers is 0; write at least 1"),
     ],
 )
