@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.exits import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the last is what submitit sends
 
 
 class Interrupts:

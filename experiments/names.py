@@ -106,3 +106,4 @@ OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd", "adabelief", "adagrad"
               "yogi")  # fmt: skip
 SCHEDULES = ("constant", "cosine", "linear", "exponential")
 POOLS = ("last", "mean", "max")
+NONFINITE = ("stop", "skip")

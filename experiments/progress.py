@@ -5,8 +5,8 @@ import time
 
 
 class Progress:
-    def __init__(self, total: int, quiet_seconds: float = 10.0):
-        self.total, self.done, self.label = total, 0, ""
+    def __init__(self, total: int, done: int = 0, quiet_seconds: float = 10.0):
+        self.total, self.done, self.label, self._before = total, done, "", done
         self._terminal = sys.stderr.isatty()
         self._quiet = 0.2 if self._terminal else quiet_seconds
         self._start = self._last = time.monotonic()
@@ -30,8 +30,9 @@ class Progress:
             return
         self._last = now
         elapsed = now - self._start
-        left = elapsed * (self.total - self.done) / self.done if self.done else float("nan")
-        rate = self.done / elapsed
+        made = self.done - self._before
+        left = elapsed * (self.total - self.done) / made if made else float("nan")
+        rate = made / elapsed
         text = f"{self.done}/{self.total} steps, {self.label}, {rate:.2g} it/s, {left:.0f} s left"
         sys.stderr.write(f"\r\033[K{text}" if self._terminal else f"{text}\n")
         sys.stderr.flush()

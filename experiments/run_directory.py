@@ -1,15 +1,19 @@
 """A directory of one run: it belongs to one set of flags, and nothing in it is ever half-written."""
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
+import socket
+from collections.abc import Iterator
 from typing import Any
 
 from experiments import tables
 from experiments.exits import BadInput
 
-CONFIG, RECORD = "config.flags", "run.json"
+CONFIG, RECORD, LOCK = "config.flags", "run.json", ".lock"
 
 
 def write(path: pathlib.Path, content: str | bytes) -> None:
@@ -67,7 +71,8 @@ class RunDirectory:
                 if not os.access(parent, os.W_OK | os.X_OK):
                     raise BadInput(f"flag --out={self.path}: {parent} cannot be written; write another directory")
                 break
-        if not self.path.exists() or all(p.name.endswith(".tmp") for p in self.path.iterdir()):
+        ours = (".tmp", LOCK)  # left by a process that was killed before it began
+        if not self.path.exists() or all(p.name.endswith(ours) for p in self.path.iterdir()):
             return None
         try:
             record = json.loads((self.path / RECORD).read_text())
@@ -84,6 +89,30 @@ class RunDirectory:
             told = ", ".join(f"--{n}={flags.get(n)} (now {self.flags.get(n)})" for n in names)
             raise BadInput(f"flag --out={self.path}: holds a run with {told}; give these flags, or another --out")
         return record
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be alone in the directory, which is made if it is not there; raises if somebody else is."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = open(self.path / LOCK, "a+")
+        except OSError as error:
+            raise BadInput(f"flag --out={self.path}: {error.strerror}; write another directory") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                who = file.read().strip() or "somebody"
+                raise BadInput(
+                    f"flag --out={self.path}: {who} is at work there; wait, or write another --out"
+                ) from None
+            for left in self.path.glob(".*.tmp"):  # of a write that was killed
+                left.unlink(missing_ok=True)
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            yield
 
     def begin(self, record: dict[str, Any]) -> None:
         try:
@@ -109,4 +138,5 @@ class RunDirectory:
 
     def tell(self, stream: Any) -> None:
         """Write where the run is, and what is in it."""
-        stream.write(f"\n{self.path}\n" + "".join(f"  {path.name}\n" for path in sorted(self.path.iterdir())))
+        names = sorted(path.name for path in self.path.iterdir() if not path.name.startswith("."))
+        stream.write(f"\n{self.path}\n" + "".join(f"  {name}\n" for name in names))

@@ -45,6 +45,11 @@ class Work(NamedTuple):
     cell: str  # in its canonical spelling
 
     @property
+    def selects(self) -> bool:
+        """Whether there are data, or draws, to choose the best look by that are not the test split."""
+        return "valid" in self.task.splits or not hasattr(self.task, "count")
+
+    @property
     def model(self) -> OfNetwork:
         return self.learner.model  # type: ignore[return-value]
 
@@ -180,6 +185,7 @@ def _learner(settings: Settings, task: Any, network: Pure, steps: int) -> Learne
         penalty=settings.penalty,
         squared=settings.penalty_form == "squares",
         carry=settings.batch_size if streams else 0,
+        on_nonfinite=settings.on_nonfinite,
         example=example,
     )
 

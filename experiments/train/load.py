@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from absl import flags
 
 from experiments import names
@@ -21,7 +20,8 @@ from experiments.record import data_digest
 from experiments.run_directory import RECORD
 from experiments.train.build import Work, prepare
 from experiments.train.options import PROGRAM, Settings, settings_of
-from rnnx.training import TrainState, checkpoint
+from experiments.train.train import CHECKPOINTS, start
+from rnnx.training import checkpoint
 
 REMEDY = "write the directory of a run of python -m experiments.train"
 ECHOES = 0.3  # seconds
@@ -61,14 +61,8 @@ def load(folder: str, which: str | None = None, data: str | None = None, method:
             "those are, as --data"
         )
     _same_width(record, folder)
-    best = (path / "checkpoints" / "best").is_dir()
-    if which == "best" and not best:
-        raise BadInput(
-            f"flag --which=best: the run in {folder} chose none, its task has no validation data; write last"
-        )
-    which = which or ("best" if best else "last")
-    steps, params = _restored(path / "checkpoints" / which, work, settings.seeds, folder)
-    return Run(path, record, settings, work, which, steps, params)
+    steps, params, chosen = _restored(path / CHECKPOINTS, which, work, settings, folder)
+    return Run(path, record, settings, work, chosen, steps, params)
 
 
 def moved(settings: Settings, data: str | None) -> str:
@@ -110,21 +104,30 @@ def _same_width(record: dict[str, Any], folder: str) -> None:
         )
 
 
-def _restored(folder: pathlib.Path, work: Work, seeds: tuple[int, ...], run: str) -> tuple[tuple[int, ...], Any]:
-    """(step of each seed, params [K, ...])"""
-    keys = jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
-    like: TrainState = jax.eval_shape(jax.vmap(work.learner.init), keys)
-    best, wrong = folder.name == "best", ""
+def _restored(
+    folder: pathlib.Path, which: str | None, work: Work, settings: Settings, run: str
+) -> tuple[tuple[int, ...], Any, str]:
+    """(step of each seed, params [K, ...], "best" or "last")"""
+    if which == "best" and not work.selects:
+        raise BadInput(f"flag --which=best: the run in {run} chose none, its task has no validation data; write last")
+    which = which or ("best" if work.selects else "last")
+    like = jax.eval_shape(lambda: start(work, settings.seeds))
+    wrong = ""
     with _silence():
         try:
-            step, tree, told = checkpoint.restore(folder, like.params if best else like)
-            steps = tuple(map(int, told["steps"])) if best else (step,) * len(seeds)
-            return steps, tree if best else tree.params
+            step, (state, best), told = checkpoint.restore(folder, like, rejected=_say)
+            if which == "best":
+                return tuple(map(int, told["best"]["step"])), best, which
+            return (step,) * len(settings.seeds), state.params, which
         except Exception as error:  # of a damaged file Orbax raises whatever its parts do
             wrong = _one_line(error)
         gc.collect()  # and its threads, whose reads end a moment later, each tell of it again
         time.sleep(ECHOES)
-    raise BadInput(f"flag --run={run}: checkpoints/{folder.name} cannot be read: {wrong}; train it again")
+    raise BadInput(f"flag --run={run}: {CHECKPOINTS} cannot be read: {wrong}; train it again")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"warning: {line}\n")
 
 
 @contextlib.contextmanager

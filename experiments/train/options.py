@@ -16,7 +16,7 @@ from experiments.tables import FORMATS
 flags.disclaim_key_flags()  # the flags are the program's that calls `define`, and stand in its --help
 
 PROGRAM = "train"
-LOCAL = ("out", "format", "dry_run")  # flags that change no result
+LOCAL = ("checkpoint_every", "keep", "out", "format", "dry_run")  # flags that change no result
 SMOKE = {"units": 8, "length": None, "steps": 6, "batch_size": 4, "seeds": [0, 1], "flow_every": 2, "eval_every": 2}
 
 _VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
@@ -86,6 +86,15 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(count, "eval_every", 0, "Updates between looks at held-out data; 0: twenty looks in all.")
     flag(count, "flow_every", 50, "Updates between looks at the gradient's flow through time; 0: none.")
     flag(count, "patience", 0, "Stop after so many looks without a better one; 0: never.")
+    flag(count, "checkpoint_every", 0, "Updates between checkpoints; 0: one at every look.")
+    flag(kinds.whole(1, 10**4), "keep", 2, "Checkpoints that are kept, the newest so many.")
+    flag(
+        kinds.word(names.NONFINITE),
+        "on_nonfinite",
+        "stop",
+        "What a loss or gradient that is not finite does: stop (status 3), or skip the update.",
+    )
+    flag(kinds.whole(1, 10**9), "max_skips", 10, "Updates of a seed that may be skipped; one more stops the run.")
     flag(kinds.free("a directory"), "out", None, "Directory of the run. By default runs/train/<hash of flags>.")
     flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
     kinds.switch(
@@ -134,6 +143,10 @@ class Settings:
     eval_every: int
     flow_every: int
     patience: int
+    checkpoint_every: int
+    keep: int
+    on_nonfinite: str
+    max_skips: int
     out: str | None
     format: str
     smoke: bool

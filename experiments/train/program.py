@@ -1,6 +1,7 @@
 """The run itself: prepare, train, test, write, show."""
 
 import json
+import shutil
 import sys
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from experiments.train.build import FLOPS, Work, kind_of, prepare
 from experiments.train.options import PROGRAM, Settings
 from experiments.train.train import METRICS, Training
 from rnnx.tasks import solved
+from rnnx.training import checkpoint
 
 SUMMARY, DIFF = "summary.json", "source.diff"
 
@@ -31,23 +33,14 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
         cell=work.cell, length=str(work.task.length), steps="" if settings.epochs else str(work.steps)
     )
     directory = RunDirectory(settings.directory(told), PROGRAM, told)
-    earlier = directory.claim()
+    directory.claim()
     if settings.dry_run:
         sys.stdout.write(describe(settings, work, directory))
         return exits.OK
-    if not (earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())):
-        entry = record(
-            PROGRAM, argv, told, smoke=settings.smoke, seeds=list(settings.seeds), data_sha256=data_digest(work.task)
-        )
-        directory.begin(entry)
-        if entry["git"] and entry["git"]["dirty"]:
-            directory.write(DIFF, source_diff())
-        try:
-            _train(settings, work, directory, entry, interrupts)
-        except (exits.Interrupted, exits.NonFinite) as error:
-            status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
-            directory.write_json(RECORD, entry | {"status": status, "ended": now()})
-            raise
+    with directory.hold():
+        earlier = directory.claim()  # now that nobody else is there
+        if not (earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())):
+            _train(settings, work, directory, argv, earlier, interrupts)
     summary = json.loads((directory.path / SUMMARY).read_text())
     sys.stdout.write(show(summary, settings.format))
     directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
@@ -55,37 +48,69 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
 
 
 def _train(
-    settings: Settings, work: Work, directory: RunDirectory, entry: dict[str, Any], interrupts: Interrupts
+    settings: Settings,
+    work: Work,
+    directory: RunDirectory,
+    argv: list[str],
+    earlier: dict[str, Any] | None,
+    interrupts: Interrupts,
 ) -> None:
+    """Begin, or go on where an earlier start was cut short, to the end."""
+    data, seeds = data_digest(work.task), list(settings.seeds)
+    if earlier and earlier["data_sha256"] != data:
+        raise exits.BadInput(f"flag --out={directory.path}: its run read other data; write another --out")
+    entry = record(PROGRAM, argv, directory.flags, smoke=settings.smoke, seeds=seeds, data_sha256=data)
+    entry["starts"] = [*(earlier or {}).get("starts", []), {k: entry[k] for k in ("started", "git", "packages")}]
     began = time.monotonic()
     training = Training(settings, work, directory)
-    progress = Progress(work.steps)
+    try:
+        directory.begin(entry)
+        if entry["git"] and entry["git"]["dirty"]:
+            directory.write(DIFF, source_diff())
+        training.resume()
+        progress = Progress(work.steps, training.step)
 
-    def advance(steps: int, told: str) -> None:
-        progress.label = told
-        progress.advance(steps)
+        def advance(steps: int, told: str) -> None:
+            progress.label = told
+            progress.advance(steps)
 
-    progress.begin("compiling")
-    training.run(advance, interrupts.check)
-    progress.finish()
-    summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
-    directory.write_json(SUMMARY, summary)
-    for name, content in figure.draw(directory.lines(METRICS), summary).items():
-        directory.write(name, content)
+        progress.begin("compiling")
+        training.run(advance, interrupts.check)
+        progress.finish()
+        summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
+        directory.write_json(SUMMARY, summary)
+        for name, content in figure.draw(directory.lines(METRICS), summary).items():
+            directory.write(name, content)
+    except (exits.Interrupted, exits.NonFinite) as error:
+        status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
+        directory.write_json(RECORD, entry | {"status": status, "ended": now()})
+        raise
+    except checkpoint.NoCheckpoint as error:
+        told = f"{error}; remove it to start anew, or write another --out"
+        raise exits.BadInput(f"flag --out={directory.path}: {told}") from None
+    except checkpoint.OtherTree as error:
+        raise exits.BadInput(f"flag --out={directory.path}: {error}; write another --out") from None
+    except OSError as error:
+        raise exits.BadInput(f"flag --out={directory.path}: {error.strerror or error}; {_space(directory)}") from None
     digests = {METRICS: digest((directory.path / METRICS).read_bytes())}
     ended = {"status": "complete", "ended": now(), "state_sha256": training.digest(), "files_sha256": digests}
     directory.write_json(RECORD, entry | ended)
 
 
+def _space(directory: RunDirectory) -> str:
+    free = shutil.disk_usage(directory.path).free / 2**20
+    return f"{free:.0f} MiB are free there; make room, and the same command goes on"
+
+
 def _summary(settings: Settings, work: Work, training: Training) -> dict[str, Any]:
     """What came out, seed by seed and on average."""
     last = training.test.look(training.state.params).means()
-    best = training.test.look(training.best.params).means() if training.selects else last
+    best = training.test.look(training.best.params).means() if training.best else last
     rows = []
     for i, seed in enumerate(settings.seeds):
         at_last, at_best = ({name: float(value[i]) for name, value in means.items()} for means in (last, best))
         row = {"seed": seed, "steps": training.step, "test": at_last}
-        if training.selects:
+        if training.best:
             row |= {"best_step": int(training.best.step[i]), "test_at_best": at_best}
         first = training.first_solved[i]
         rows.append(

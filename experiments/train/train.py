@@ -1,15 +1,22 @@
-"""The training itself: chunks of compiled steps, and between them rows, looks, checkpoints."""
+"""The training itself: chunks of compiled updates, and between them rows, looks, checkpoints.
+
+A run that is cut short anywhere and goes on ends in the same bytes: what a checkpoint holds, and the length that
+metrics.jsonl had then, are all that the rest depends on.
+"""
 
 import hashlib
 import math
+import os
+import pathlib
+import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from experiments.exits import NonFinite
+from experiments.exits import Interrupted, NonFinite
 from experiments.run_directory import RunDirectory
 from experiments.tables import to_json
 from experiments.train.build import Stage, Work
@@ -19,56 +26,112 @@ from rnnx.diagnostics import slope
 from rnnx.tasks import solved
 from rnnx.training import Best, TrainState, checkpoint, layer_flow, steps_of
 
-METRICS = "metrics.jsonl"
+METRICS, CHECKPOINTS = "metrics.jsonl", "checkpoints"
 WATCHED = 8  # sequences that the flow is measured on
 CHUNK = 25  # updates in one call at most: seconds between two looks at the world
 LAGS = 33  # points of a curve by lag, in a row
 
 
+class Progress(NamedTuple):
+    """What of a run goes into a checkpoint."""
+
+    state: TrainState  # of all seeds
+    best: Any  # the parameters of every seed's best look; None where no validation data choose
+
+
+def start(work: Work, seeds: tuple[int, ...]) -> Progress:
+    """Of all seeds, before the first update."""
+    keys = jax.vmap(jax.random.key)(np.array(seeds, np.uint32))
+    state = jax.vmap(work.learner.init)(keys)
+    return Progress(state, state.params if work.selects else None)
+
+
 class Training:
-    """One run on its way. `state` is that of all seeds; nothing else matters for what comes next."""
+    """One run on its way."""
 
     def __init__(self, settings: Settings, work: Work, directory: RunDirectory):
         self.settings, self.work, self.directory = settings, work, directory
-        keys = jax.vmap(jax.random.key)(np.array(settings.seeds, np.uint32))
-        self.state: TrainState = jax.jit(jax.vmap(work.learner.init))(keys)
-        self.step = 0
+        self.step, self.saved, self.seconds = 0, -1, 0.0
         seeds = len(settings.seeds)
-        self.watched_split = "valid" if "valid" in work.task.splits or not hasattr(work.task, "count") else "test"
-        self.selects = self.watched_split == "valid"  # never by the test split
+        self.watched_split = "valid" if work.selects else "test"
         self.held_out = HeldOut(work.task, work.model, self.watched_split, seeds)
-        self.test = self.held_out if not self.selects else HeldOut(work.task, work.model, "test", seeds)
-        self.best = Best.none(jax.device_get(self.state.params))
+        self.test = self.held_out if not work.selects else HeldOut(work.task, work.model, "test", seeds)
         self.first_solved: list[int | None] = [None] * seeds
-        self.seconds = 0.0
+        self.state, params = jax.jit(lambda: start(work, settings.seeds))()
+        self.best = Best.none(params) if work.selects else None
         watched = self.held_out.some(WATCHED)
         self._flow = jax.jit(jax.vmap(lambda params: _flow_numbers(work, params, watched)))
 
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        return self.directory.path / CHECKPOINTS
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint that is whole, if there is one; what was written since is made again."""
+        if not checkpoint.steps(self.checkpoints):
+            self.directory.write(METRICS, "")
+            return
+        like = jax.eval_shape(lambda: start(self.work, self.settings.seeds))
+        found = checkpoint.restore(self.checkpoints, like, rejected=_say, quarantine=True)
+        self.step, (self.state, params), told = found
+        self.saved = self.step
+        self.first_solved, self.seconds = told["first_solved"], told["seconds"]
+        if self.best is not None:
+            self.best = Best(*(np.array(told["best"][name]) for name in ("value", "step", "since")), params)
+        with open(self.directory.path / METRICS, "r+b") as file:
+            file.truncate(told["metrics_bytes"])
+
     def run(self, advance: Callable[[int, str], None], check: Callable[[], None]) -> None:
-        """To the last step, or to where patience ends. `advance(n, told)` hears of steps; `check()` may raise."""
-        self.directory.write(METRICS, "")
-        self._look()
-        if self.settings.flow_every:
-            self._write(self._flow_rows())
+        """To the last update, or to where patience ends. `advance(n, told)` hears of updates; `check()` may raise."""
+        if self.saved < 0:
+            self._look()
+            if self.settings.flow_every:
+                self._write(self._flow_rows())
+            self.save()
         for stage in self.work.stages:
             run = steps_of(self.work.learner, stage.plan)
-            while self.step < stage.end:
-                check()
+            while self.step < stage.end and not self._exhausted():
+                try:
+                    check()
+                except Interrupted:
+                    self.save()
+                    raise
                 began = time.monotonic()
                 count = self._chunk(stage)
                 self.state, metrics = run(self.state, stage.data, self.settings.seeds, self.step, count)
                 metrics = jax.device_get(metrics)
                 self.seconds += time.monotonic() - began
                 self._check_finite(stage, metrics)
-                self._write(_step_rows(self.settings.seeds, self.step, metrics))
+                self._write(step_rows(self.settings.seeds, self.step, metrics))
                 self.step += count
                 advance(count, f"loss {np.mean(metrics.loss[-1]):.4g}")
                 if self._due(self.settings.flow_every):
                     self._write(self._flow_rows())
-                if self._due(self.work.eval_every) or self.step == self.work.steps:
+                looks = self._due(self.work.eval_every) or self.step == self.work.steps
+                if looks:
                     self._look()
-                    if self.best.exhausted(self.settings.patience) and self.selects:
-                        return
+                if self._due(self.settings.checkpoint_every) if self.settings.checkpoint_every else looks:
+                    self.save()
+        self.save()
+
+    def _exhausted(self) -> bool:
+        return self.best is not None and self.best.exhausted(self.settings.patience)
+
+    def _progress(self) -> Progress:
+        return Progress(self.state, None if self.best is None else self.best.params)
+
+    def save(self) -> None:
+        """All that the rest of the run depends on, whole on the disk when this returns."""
+        if self.saved == self.step:
+            return
+        with open(self.directory.path / METRICS, "rb") as file:
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+        told = {"metrics_bytes": size, "first_solved": self.first_solved, "seconds": self.seconds}
+        if self.best is not None:
+            told["best"] = {name: getattr(self.best, name).tolist() for name in ("value", "step", "since")}
+        checkpoint.save(self.checkpoints, self.step, self._progress(), told, keep=self.settings.keep)
+        self.saved = self.step
 
     def _due(self, every: int) -> bool:
         return bool(every) and self.step % every == 0
@@ -77,7 +140,7 @@ class Training:
         """How many steps until something is to be done."""
         if self.settings.buckets > 1:
             return 1
-        often = (CHUNK, self.settings.flow_every, self.work.eval_every)
+        often = (CHUNK, self.settings.flow_every, self.work.eval_every, self.settings.checkpoint_every)
         ends = [stage.end, *(self.step // every * every + every for every in often if every)]
         return min(ends) - self.step
 
@@ -86,8 +149,8 @@ class Training:
         found = self.held_out.look(self.state.params)
         means, quantity = found.means(), self.work.task.criterion.quantity
         values = means["loss"] if quantity == "loss" else -means["accuracy"]
-        if self.selects:
-            self.best = self.best.look(values, self.step, jax.device_get(self.state.params))
+        if self.best is not None:
+            self.best = self.best.look(values, self.step, self.state.params)
         rows = []
         for i, seed in enumerate(self.settings.seeds):
             numbers = {name: float(value[i]) for name, value in means.items()}
@@ -95,10 +158,6 @@ class Training:
             if self.first_solved[i] is None and solved(self.work.task, numbers["loss"], numbers["accuracy"]):
                 self.first_solved[i] = self.step
         self._write(rows)
-        folder = self.directory.path / "checkpoints"
-        checkpoint.save(folder / "last", self.step, self.state)
-        if self.selects:
-            checkpoint.save(folder / "best", self.step, self.best.params, {"steps": self.best.step.tolist()})
 
     def _flow_rows(self) -> list[dict[str, Any]]:
         """One row for each seed and layer."""
@@ -124,14 +183,27 @@ class Training:
             file.write("".join(map(to_json, rows)))
 
     def _check_finite(self, stage: Stage, metrics: Any) -> None:
-        # A gradient of exactly zero, whose logarithm is -inf, is none of our business.
-        numbers = metrics.loss + np.maximum(metrics.gradient.log10_norm, 0)
-        for step, seed in np.argwhere(~np.isfinite(numbers)).tolist():
-            raise NonFinite(
-                f"the loss or its gradient is not finite: cell {self.work.cell}, length {stage.task.length}, seed "
-                f"{self.settings.seeds[seed]}, step {self.step + step}; write a smaller --learning_rate than "
-                f"{self.settings.learning_rate:g}, or a --clip_norm"
-            )
+        """Raise where an update could not be made, or too many could not; the state before is kept in crash/."""
+        limit = self.settings.max_skips if self.settings.on_nonfinite == "skip" else 0
+        if int(np.max(np.asarray(self.state.left_out))) <= limit:
+            return
+        step, seed = np.argwhere(~metrics.finite)[-1 if limit else 0].tolist()
+        where = {
+            "cell": self.work.cell,
+            "length": stage.task.length,
+            "seed": self.settings.seeds[seed],
+            "step": self.step + step,
+            "leaf": _bad_leaf(metrics, step, seed),
+        }
+        crash = self.directory.path / "crash"
+        if self.step + step not in checkpoint.steps(crash):
+            checkpoint.save(crash, self.step + step, self._progress(), where)
+        told = ", ".join(f"{name} {value}" for name, value in where.items())
+        often = f" ({limit} updates were left out before)" if limit else ""
+        raise NonFinite(
+            f"not finite: {told}{often}; the state before is in {crash}; write a smaller --learning_rate than "
+            f"{self.settings.learning_rate:g}, or a --clip_norm"
+        )
 
     def digest(self) -> str:
         """SHA-256 of the parameters of all seeds."""
@@ -148,12 +220,28 @@ def _flow_numbers(work: Work, params: Any, watched: Any) -> dict[str, Any]:
     return {layer: (flow.state.mean, slope(flow.state.mean, reach)) for layer, flow in found.items()}
 
 
-def _step_rows(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[str, Any]]:
+def _bad_leaf(metrics: Any, step: int, seed: int) -> str:
+    """The first of loss, penalty and blocks of the gradient that is not finite."""
+    for name in ("loss", "penalty"):
+        if not np.isfinite(getattr(metrics, name)[step, seed]):
+            return name
+    norms = ((name, leaf[step, seed]) for name, leaf in _blocks(metrics).items())
+    return next((name for name, norm in norms if not norm < np.inf), "gradient")
+
+
+def _blocks(metrics: Any) -> dict[str, Any]:
+    """{path of an array of parameters: log10 norms of its gradient}"""
+    leaves = jax.tree_util.tree_leaves_with_path(metrics.gradient.log10_blocks)
+    return {jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", ""): leaf for path, leaf in leaves}
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"warning: {line}\n")
+
+
+def step_rows(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[str, Any]]:
     """One row for each step and seed, of metrics [S, K]."""
-    blocks = {
-        jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", ""): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(metrics.gradient.log10_blocks)
-    }
+    blocks = _blocks(metrics)
     rows = []
     for s in range(len(metrics.loss)):
         for k, seed in enumerate(seeds):
@@ -172,6 +260,8 @@ def _step_rows(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[st
             rows.append(
                 row | {f"clipped_{name}": share for name, share in clipped.items() if share or name == "by_norm"}
             )
+            if not metrics.finite[s, k]:
+                rows[-1]["left_out"] = True
             if metrics.penalty[s, k]:
                 rows[-1]["penalty"] = _digits(metrics.penalty[s, k])
     return rows

@@ -3,7 +3,7 @@
 from rnnx.training.batches import Epochs, Fresh, Streams
 from rnnx.training.clipping import Clip, Clipped
 from rnnx.training.layer_flow import layer_flow
-from rnnx.training.learner import Learner, Metrics, TrainState
+from rnnx.training.learner import NONFINITE, Learner, Metrics, TrainState
 from rnnx.training.loop import steps_of
 from rnnx.training.objectives import OfCell, OfNetwork
 from rnnx.training.rule import OPTIMIZERS, SCHEDULES, Rule
@@ -11,6 +11,7 @@ from rnnx.training.scores import Scores, evaluate, scores
 from rnnx.training.stopping import Best
 
 __all__ = [
+    "NONFINITE",
     "OPTIMIZERS",
     "SCHEDULES",
     "Best",

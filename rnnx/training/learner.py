@@ -10,7 +10,9 @@ from jax import Array
 from rnnx.training.clipping import Clip, Clipped
 from rnnx.training.objectives import OfCell, OfNetwork
 from rnnx.training.rule import Rule
-from rnnx.types import Example
+from rnnx.types import Example, one_of
+
+NONFINITE = ("stop", "skip")
 
 
 class TrainState(NamedTuple):
@@ -20,6 +22,7 @@ class TrainState(NamedTuple):
     key: Array  # a typed key; what happens in step n is drawn from it folded with n
     rate: Array  # [], times the learning rate of the rule: what a sweep varies under `vmap`
     states: Any  # states carried from batch to batch, leaves [B, ...]; None where each batch starts afresh
+    left_out: Array  # int32 [], updates left out because something in them was not finite
 
 
 class Metrics(NamedTuple):
@@ -27,6 +30,7 @@ class Metrics(NamedTuple):
     gradient: Clipped  # its norms, and what was clipped of it
     penalty: Array  # [], Omega, 0 without one
     learning_rate: Array  # []
+    finite: Array  # bool []: loss, gradient and penalty all are
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ class Learner:
     `penalty` adds penalty * Omega, Pascanu's regulariser, to the loss (`rnnx.gradients.norm_penalty`; `squared` its
     form). `carry` is a number of sequences B whose states go on from batch to batch, through which no gradient flows:
     truncated backpropagation along a long text.
+
+    An update whose loss, gradient or penalty is not finite is never made. `on_nonfinite` "stop": the state stays from
+    there on as it was before that update, whatever comes; "skip": only that update is left out.
 
     >>> import jax, rnnx
     >>> task = rnnx.tasks.Adding(10)
@@ -54,7 +61,11 @@ class Learner:
     penalty: float = 0.0
     squared: bool = True
     carry: int = 0
+    on_nonfinite: str = "stop"
     example: Any = None  # with `carry`: shapes of one example, to know the shapes of states by
+
+    def __post_init__(self):
+        one_of("Learner.on_nonfinite", self.on_nonfinite, NONFINITE)
 
     def init(self, key: Array) -> TrainState:
         key_params, key_steps = jax.random.split(key)
@@ -63,8 +74,8 @@ class Learner:
     def begin(self, params: Any, key: Array) -> TrainState:
         """The state that starts from given parameters."""
         states = self._fresh(params) if self.carry else None
-        one = jnp.ones(())
-        return TrainState(params, self.rule.init(params), jnp.zeros((), jnp.int32), key, one, states)
+        none, one = jnp.zeros((), jnp.int32), jnp.ones(())
+        return TrainState(params, self.rule.init(params), none, key, one, states, none)
 
     def update(self, state: TrainState, batch: Example, begins: Array | None = None) -> tuple[TrainState, Metrics]:
         """One step on a batch, leaves leading with B. `begins`: bool [], carried states start afresh here."""
@@ -81,10 +92,18 @@ class Learner:
         gradients, clipped = self.clip(gradients)
         rate = self.rule.rate(state.step) * state.rate
         params, optimizer = self.rule.apply(gradients, state.optimizer, state.params, rate, key_noise, state.step)
-        after = state._replace(
-            params=params, optimizer=optimizer, step=state.step + 1, states=finals if self.carry else None
-        )
-        return after, Metrics(loss, clipped, omega, rate)
+        states = finals if self.carry else None
+        after = state._replace(params=params, optimizer=optimizer, step=state.step + 1, states=states)
+        finite = jnp.isfinite(loss + omega) & (clipped.log10_norm < jnp.inf)  # -inf is a gradient of zero
+        return self._unless(finite, state, after), Metrics(loss, clipped, omega, rate, finite)
+
+    def _unless(self, finite: Array, before: TrainState, after: TrainState) -> TrainState:
+        """The state after an update, or what stands for it if the update must not be made."""
+        stop = self.on_nonfinite == "stop"
+        made = finite & (before.left_out == 0) if stop else finite
+        held = before if stop else before._replace(step=after.step)
+        chosen = jax.tree.map(lambda a, b: jnp.where(made, a, b), after._replace(key=None), held._replace(key=None))
+        return chosen._replace(key=before.key, left_out=before.left_out + (~made).astype(jnp.int32))
 
     def _fresh(self, params: Any) -> Any:
         """The states that B sequences start from: those after no step."""

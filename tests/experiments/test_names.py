@@ -12,7 +12,7 @@ from rnnx.cells import CELLS
 from rnnx.networks import POOLS
 from rnnx.scans import METHODS
 from rnnx.tasks import TASKS
-from rnnx.training import OPTIMIZERS, SCHEDULES
+from rnnx.training import NONFINITE, OPTIMIZERS, SCHEDULES
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_names_are_the_registries():
     assert names.TASKS == tuple(TASKS)
     assert names.METHODS == ("auto", *METHODS)
     assert names.OPTIMIZERS == tuple(OPTIMIZERS)
-    assert names.SCHEDULES == SCHEDULES and names.POOLS == POOLS
+    assert names.SCHEDULES == SCHEDULES and names.POOLS == POOLS and names.NONFINITE == NONFINITE
 
 
 def test_files_are_what_tasks_read(files):
