@@ -112,22 +112,19 @@ def _restored(
         raise BadInput(f"flag --which=best: the run in {run} chose none, its task has no validation data; write last")
     which = which or ("best" if work.selects else "last")
     like = jax.eval_shape(lambda: start(work, settings.seeds))
-    wrong = ""
+    rejected: list[str] = []
     with _silence():
         try:
-            step, (state, best), told = checkpoint.restore(folder, like, rejected=_say)
+            step, (state, best), told = checkpoint.restore(folder, like, rejected=rejected.append)
+            sys.stderr.write("".join(f"warning: {line}\n" for line in rejected))
             if which == "best":
                 return tuple(map(int, told["best"]["step"])), best, which
             return (step,) * len(settings.seeds), state.params, which
         except Exception as error:  # of a damaged file Orbax raises whatever its parts do
-            wrong = _one_line(error)
+            wrong = _one_line(rejected[0] if rejected else error)
         gc.collect()  # and its threads, whose reads end a moment later, each tell of it again
         time.sleep(ECHOES)
     raise BadInput(f"flag --run={run}: {CHECKPOINTS} cannot be read: {wrong}; train it again")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"warning: {line}\n")
 
 
 @contextlib.contextmanager
@@ -142,6 +139,6 @@ def _silence() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception | str) -> str:
     told = " ".join(str(error).split()) or type(error).__name__
     return told if len(told) <= 300 else told[:300] + " ..."

@@ -84,7 +84,7 @@ def restore(
         rejected(f"checkpoint {step} in {folder} is rejected: {wrong}")
         if quarantine:
             _set_aside(folder, step)
-    raise NoCheckpoint(f"no usable checkpoint in {folder}")
+    raise NoCheckpoint(f"checkpoint: no usable checkpoint in {folder}")
 
 
 def steps(folder: str | pathlib.Path) -> list[int]:
@@ -122,18 +122,18 @@ def _read(folder: pathlib.Path, step: int, like: Any) -> tuple[Any, Any]:
     arrays, told, wanted = found["arrays"], found["told"], _leaves(like)
     if told["schema"] > SCHEMA:
         raise OtherTree(
-            f"{folder}: step {step} has schema {told['schema']}, this version knows {SCHEMA}; use a newer one"
+            f"checkpoint: {folder}: step {step} has schema {told['schema']}, known is {SCHEMA}; take a newer version"
         )
     kinds, keys = told["kinds"], told["keys"]
     for path in {**wanted, **kinds}:
         if path not in kinds or path not in wanted:
             where = "expected" if path in wanted else "found"
-            raise OtherTree(f"{folder}: {path} is only in what was {where}; it is of another model")
+            raise OtherTree(f"checkpoint: {folder}: {path} is only in what was {where}; it is of another model")
         want = wanted[path]
         shape = _shape(want)
         if kinds[path] != str(want.dtype) or arrays[path].shape != shape:
             raise OtherTree(
-                f"{folder}: {path} is {kinds[path]} {arrays[path].shape}, expected {want.dtype} {shape}; "
+                f"checkpoint: {folder}: {path} is {kinds[path]} {arrays[path].shape}, expected {want.dtype} {shape}; "
                 "it is of another model"
             )
     leaves = [jax.random.wrap_key_data(jnp.asarray(arrays[path]), impl=keys[path]) if path in keys

@@ -22,6 +22,7 @@ from experiments.evaluate.__main__ import main
 from experiments.evaluate.options import define
 from experiments.train.build import task_of
 from experiments.train.load import load
+from experiments.train.train import start as begin
 from rnnx.training import Fresh, checkpoint
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -104,9 +105,11 @@ def test_a_checkpoint_of_other_numbers_is_noticed(adding, tmp_path, capsys):
     """The control: parameters a little larger, and evaluation no longer says what the summary says."""
     copy = shutil.copytree(adding, tmp_path / "run")
     run = load(str(adding))
+    like = jax.eval_shape(lambda: begin(run.work, run.settings.seeds))
+    step, progress, numbers = checkpoint.restore(copy / "checkpoints", like)
     larger = jax.tree.map(lambda leaf: np.asarray(leaf) * 1.01, run.params)
-    shutil.rmtree(copy / "checkpoints" / "best")
-    checkpoint.save(copy / "checkpoints" / "best", 6, larger, {"steps": list(run.steps)})
+    shutil.rmtree(copy / "checkpoints")
+    checkpoint.save(copy / "checkpoints", step, progress._replace(best=larger), numbers)
     told = json.loads((copy / "summary.json").read_text())["rows"][0]["test_at_best"]["loss"]
     assert answer(capsys, copy)["rows"][0]["loss"] != pytest.approx(told, rel=1e-4)
 
@@ -214,12 +217,11 @@ BAD = [
     ("--run=UNKNOWN", "--run=UNKNOWN", "flags that cannot be read", "'lstn'"),
     ("--run=RUNNING", "--run=RUNNING", "not finished", "running", "--which=last"),
     ("--run=RUNNING --which=best", "--run=RUNNING", "not finished", "--which=last"),
-    ("--run=BARE", "--run=BARE", "checkpoints/last", "does not exist", "train it again"),
-    ("--run=CUT", "--run=CUT", "checkpoints/best", "cannot be read", "train it again"),
-    ("--run=WIDER", "--run=WIDER", "checkpoints/best", "another model"),
+    ("--run=BARE", "--run=BARE", "checkpoints cannot be read", "no usable checkpoint", "train it again"),
+    ("--run=CUT", "--run=CUT", "checkpoints cannot be read", "its SHA-256 differs", "train it again"),
+    ("--run=WIDER", "--run=WIDER", "checkpoints cannot be read", "another model"),
     ("--run=NARROW", "--run=NARROW", "float32", "JAX_ENABLE_X64=0"),
     ("--run=RUN --which=first", "--which", "'first'", "best, last"),
-    ("--run=BARE --which=best", "--which=best", "no validation data", "last"),
     ("--run=RUN --split=train", "--split=train", "generated", "valid, test"),
     ("--run=RUN --split=tset", "--split", "'tset'", "did you mean test"),
     ("--run=RUN --length=1", "--length=1", "length is 1", "at least 2"),
@@ -258,7 +260,7 @@ def here(adding, tmp_path_factory):
         (path / name / "run.json").write_text(json.dumps(record | change))
     for name in ("RUN", "CUT", "WIDER"):
         shutil.copytree(adding, path / name)
-    for file in (path / "CUT" / "checkpoints" / "best").rglob("d/*"):
+    for file in (path / "CUT" / "checkpoints").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:10])
     (path / "WIDER" / "run.json").write_text(json.dumps(record | {"flags": record["flags"] | {"units": "9"}}))
     return path

@@ -15,16 +15,21 @@ import small_files
 from processes import strict
 
 from experiments import names
-from experiments.exits import BadInput
+from experiments.exits import BadInput, NonFinite
 from experiments.train import build, program
 from experiments.train.held_out import HeldOut
 from experiments.train.options import Settings, settings_of
+from experiments.train.train import start as begin
 from rnnx.training import checkpoint
 
 start, run = partial(processes.start, "train"), partial(processes.run, "train")
 FILES = {"metrics.jsonl", "summary.json", "run.json", "config.flags", "checkpoints", "learning.png"}
 SMALL = ("--cell=gru", "--length=12", "--units=5", "--batch_size=3", "--steps=12", "--eval_every=4", "--flow_every=4",
          "--seeds=0,3")  # fmt: skip
+
+
+WILD = {"cell": "elman(nonlinearity=relu)", "optimizer": "sgd", "learning_rate": 1e6, "clip_norm": 0, "steps": 12,
+        "length": 12}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +111,20 @@ def test_a_seed_does_not_depend_on_the_others(trained, tmp_path):
 def test_a_loss_that_is_not_finite_stops_with_its_place(tmp_path):
     wild = ("--cell=elman(nonlinearity=relu)", "--optimizer=sgd", "--learning_rate=1e6", "--clip_norm=0")
     _, err = run(*SMALL, *wild, f"--out={tmp_path / 'wild'}", status=3)
-    assert re.search(r"not finite: cell elman\(nonlinearity=relu\), length 12, seed \d, step \d+; write a smaller", err)
+    place = r"not finite: cell elman\(nonlinearity=relu\), length 12, seed \d, step \d+, leaf [\w.]+; the state"
+    assert re.search(place, err) and len(err.splitlines()) == 1
     assert strict((tmp_path / "wild" / "run.json").read_text())["status"] == "non-finite"
+
+
+def test_the_state_before_is_kept(tmp_path):
+    """Of the update that could not be made: finite, and at the step that the message names."""
+    with pytest.raises(NonFinite) as error:
+        program.run(settings(**WILD, out=tmp_path / "run"), ["train"])
+    step = int(re.search(r"step (\d+)", str(error.value))[1])
+    like = jax.eval_shape(lambda: begin(build.prepare(settings(**WILD)), (0,)))
+    kept, progress, told = checkpoint.restore(tmp_path / "run" / "crash", like)
+    assert kept == step == told["step"] == progress.state.step[0] and told["seed"] == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(progress.state.params))
 
 
 def test_an_interruption_ends_with_75(tmp_path):
@@ -173,16 +190,17 @@ def test_patience_ends_a_run_early(tmp_path):
     assert row["steps"] == 6 and row["best_step"] == 0
 
 
-def test_both_checkpoints_hold_what_the_summary_tells(tmp_path):
+def test_a_checkpoint_holds_what_the_summary_tells(tmp_path):
     chosen = settings(task="adding", length=8, steps=6, out=tmp_path / "run")
     assert program.run(chosen, ["train"]) == 0
     work = build.prepare(chosen)
-    like = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), work.model.network.shapes)
-    step, best, told = checkpoint.restore(tmp_path / "run" / "checkpoints" / "best", like)
+    like = jax.eval_shape(lambda: begin(work, chosen.seeds))
+    step, progress, told = checkpoint.restore(tmp_path / "run" / "checkpoints", like)
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())["rows"][0]
-    assert told["steps"] == [summary["best_step"]] and step == 6
-    scores = HeldOut(work.task, work.model, "test").look(best).means()
-    assert scores["loss"][0] == pytest.approx(summary["test_at_best"]["loss"], rel=1e-9)
+    assert told["best"]["step"] == [summary["best_step"]] and step == 6
+    for params, name in ((progress.best, "test_at_best"), (progress.state.params, "test")):
+        scores = HeldOut(work.task, work.model, "test").look(params).means()
+        assert scores["loss"][0] == pytest.approx(summary[name]["loss"], rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +237,17 @@ def test_what_does_not_fit_is_told_before_anything_is_written(flags, message, tm
 def test_epochs_and_steps_are_either_or():
     with pytest.raises(BadInput, match="flag --epochs=2: --steps is given too"):
         settings(epochs=2)
+
+
+def test_updates_that_are_not_finite_may_be_skipped(tmp_path):
+    """So many; one more stops. What is skipped leaves the parameters as they were, and is marked."""
+    wild = WILD | {"on_nonfinite": "skip"}
+    assert program.run(settings(**wild, max_skips=12, out=tmp_path / "run"), ["train"]) == 0
+    rows = [row for row in processes.rows(tmp_path / "run" / "metrics.jsonl") if row["kind"] == "step"]
+    left_out = [row["step"] for row in rows if row.get("left_out")]
+    assert left_out and left_out == list(range(left_out[0], 12)), "once the parameters are wild, every update is"
+    with pytest.raises(NonFinite, match=r"\(3 updates were left out before\)"):
+        program.run(settings(**wild, max_skips=3, out=tmp_path / "other"), ["train"])
 
 
 @pytest.mark.parametrize("form", ["md", "csv", "json"])
