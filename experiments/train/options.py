@@ -49,7 +49,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(kinds.whole(1, 1000), "layers", 1, "Layers, 1 or more.")
     kinds.switch("bidirectional", "Layers read the sequence from both ends.", values)
     kinds.switch("residual", "Add what a layer reads to what it says, where the widths agree.", values)
-    kinds.switch("norm", "LayerNorm before every layer.", values)
+    kinds.switch("norm", "LayerNorm of what every layer says.", values)
     flag(kinds.word(names.POOLS), "pool", "last", f"How one answer is made of all steps: {', '.join(names.POOLS)}.")
     flag(kinds.whole(0, 10**5), "embedding", 0, "Width of the symbols' embedding for --task=text; 0: 64 or fewer.")
     flag(share, "dropout", 0.0, "Share of every layer's outputs that is dropped in training, 0 to below 1.")

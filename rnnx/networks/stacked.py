@@ -15,10 +15,10 @@ from rnnx.networks.watch import Watch
 class Stacked(nnx.Module):
     """Recurrent layers on top of each other.
 
-        y^0 = drop_in(x);    y^l = drop(r^l + layer^l(norm^l(y^{l-1}))),    l = 1 .. L
+        n^0 = y^0 = drop_in(x);    y^l = drop(r^l + layer^l(n^{l-1})),    n^l = norm^l(y^l),    l = 1 .. L
 
-    norm is LayerNorm where `norm` is set, else nothing; r^l is y^{l-1} where `residual` is set and the widths agree
-    (the first layer seldom), else 0; drop and drop_in set a share of entries to zero, anew at each step, only where a
+    What comes out is n^L. norm is LayerNorm where `norm` is set, else nothing (never of the input, whose scale may say
+    something); r^l is y^{l-1} where `residual` is set and the widths agree (the first layer seldom), else 0; drop and drop_in set a share of entries to zero, anew at each step, only where a
     `key` is given. States are a tuple, one of each layer. Source of the residual form: He et al. 2016
     (arXiv:1603.05027), between recurrent layers.
     """
@@ -45,11 +45,11 @@ class Stacked(nnx.Module):
         for name, rate in (("dropout", dropout), ("input_dropout", input_dropout)):
             if not 0 <= rate < 1:
                 raise ValueError(f"Stacked: {name} is {rate}; write a number from 0 to below 1")
-        if norm and min(layer.inputs for layer in layers) == 1:
-            raise ValueError("Stacked: norm of a layer of 1 input, which would always read 0; write norm=False")
+        if norm and min(layer.outputs for layer in layers) == 1:
+            raise ValueError("Stacked: norm of a layer of 1 output, which would always say 0; write norm=False")
         self.layers = nnx.List(layers)
         self.norms = nnx.List(
-            [nnx.LayerNorm(layer.inputs, param_dtype=jnp.result_type(float), rngs=rngs) for layer in layers]
+            [nnx.LayerNorm(layer.outputs, param_dtype=jnp.result_type(float), rngs=rngs) for layer in layers]
             if norm
             else []
         )
@@ -88,14 +88,15 @@ class Stacked(nnx.Module):
         keys = [None] * (2 * count + 1) if key is None else list(jax.random.split(key, 2 * count + 1))
         before = [None] * count if state is None else state
         ys, after = _dropped(self.input_dropout, without_padding(xs, length), keys[-1]), []
+        read = ys
         for i, layer in enumerate(self.layers):
-            entering = _normed(self.norms[i], ys) if self.norms else ys
-            s, out = layer(entering, before[i], length=length, resets=resets, key=keys[2 * i], watch=watch)
+            s, out = layer(read, before[i], length=length, resets=resets, key=keys[2 * i], watch=watch)
             if self.residual and layer.inputs == layer.outputs:
                 out = ys + out
             ys = _dropped(self.dropout, out, keys[2 * i + 1])
+            read = _normed(self.norms[i], ys) if self.norms else ys
             after.append(s)
-        return tuple(after), ys
+        return tuple(after), read
 
 
 def _normed(norm: nnx.LayerNorm, xs: Array) -> Array:

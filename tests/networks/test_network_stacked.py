@@ -32,12 +32,13 @@ def normed(norm, xs):
 
 
 def by_hand(net, xs, residual, norm):
+    read = xs
     for i, layer in enumerate(net.layers):
-        read = normed(net.norms[i], xs) if norm else xs
         parts = (layer.forward, layer.backward) if isinstance(layer, Bidirectional) else (layer,)
         out = np.concatenate([elman(part, read) for part in parts], axis=1)
         xs = xs + out if residual and out.shape == xs.shape else out
-    return xs
+        read = normed(net.norms[i], xs) if norm else xs
+    return read
 
 
 def shaken(net):
@@ -176,7 +177,7 @@ def test_input_dropout_falls_on_the_input():
         (lambda r: Stacked([Recurrent(GRU(2, 3), rngs=r), Recurrent(GRU(2, 3), rngs=r)], rngs=r), "give it inputs=3"),
         (lambda r: stacked(GRU, 2, 3, dropout=1.0, rngs=r), "dropout is 1.0"),
         (lambda r: stacked(GRU, 2, 3, input_dropout=-0.1, rngs=r), "input_dropout is -0.1"),
-        (lambda r: stacked(GRU, 1, 3, norm=True, rngs=r), "norm of a layer of 1 input, which would always read 0"),
+        (lambda r: stacked(GRU, 3, 1, norm=True, rngs=r), "norm of a layer of 1 output, which would always say 0"),
         (lambda r: stacked(GRU, 2, 3, layers=0, rngs=r), "layers is 0; write at least 1"),
     ],
 )
