@@ -68,22 +68,25 @@ def restore(
 
     `like` is a tree of the same structure, of arrays or shapes (`jax.eval_shape` of what makes it). What is damaged is
     passed over for the step before it; `rejected` hears a line about each, and with `quarantine` (under the lock
-    of whoever saves) it is moved aside. None left: NoCheckpoint. A whole one whose paths, shapes, dtypes or kinds of
+    of whoever saves) it is moved aside, once there is a good one. None left: NoCheckpoint. A whole one whose paths, shapes, dtypes or kinds of
     key are others, or that a newer version wrote: OtherTree, naming the first difference.
     """
-    folder = pathlib.Path(folder).absolute()
+    folder, bad = pathlib.Path(folder).absolute(), []
     for step in sorted(steps(folder), reverse=True):
         wrong = damage(folder, step)
         if wrong is None:
             try:
-                return step, *_read(folder, step, like)
+                tree, told = _read(folder, step, like)
             except OtherTree:
                 raise
             except Exception as error:  # what Orbax raises is of many kinds
                 wrong = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            else:
+                for damaged in bad if quarantine else ():
+                    _set_aside(folder, damaged)
+                return step, tree, told
+        bad.append(step)
         rejected(f"checkpoint {step} in {folder} is rejected: {wrong}")
-        if quarantine:
-            _set_aside(folder, step)
     raise NoCheckpoint(f"checkpoint: no usable checkpoint in {folder}")
 
 

@@ -1,0 +1,166 @@
+"""Runs of training under what happens to processes: kills, signals, a full disk, a neighbour, damage."""
+
+import json
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import processes
+import pytest
+
+RUN = ("--cell=elman", "--length=6", "--units=4", "--batch_size=2", "--steps=60", "--eval_every=20", "--flow_every=0",
+       "--seeds=0,3", "--checkpoint_every=10")  # fmt: skip
+ROOT = processes.ROOT
+
+
+def kills(*words: str) -> str:
+    script = [sys.executable, "tests/reliability/kills.py", *words]
+    done = subprocess.run(script, capture_output=True, text=True, cwd=ROOT, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_killed_and_signalled_runs_end_in_the_same_bytes():
+    """A few; `python tests/reliability/kills.py --kills=200` is the whole."""
+    assert "4 kills (KILL,TERM), 2 inside a save" in kills("--kills=4", "--signal=KILL,TERM")
+
+
+@pytest.mark.full
+def test_fifty_signals_end_with_75():
+    assert "0 wrong" in kills("--kills=50", "--signal=TERM,INT,USR2")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp("whole") / "run"
+    processes.run("train", *RUN, f"--out={path}")
+    return path
+
+
+def end(path: pathlib.Path) -> tuple[str, bytes]:
+    return json.loads((path / "run.json").read_text())["state_sha256"], (path / "metrics.jsonl").read_bytes()
+
+
+@pytest.fixture
+def cut(whole, tmp_path) -> pathlib.Path:
+    """The run as it lay there before its last checkpoint: unfinished, with rows that no checkpoint knows of."""
+    path = pathlib.Path(shutil.copytree(whole, tmp_path / "run"))
+    shutil.rmtree(path / "checkpoints" / "60")
+    (path / "checkpoints" / "manifests" / "60.json").unlink()
+    record = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    with open(path / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "st')
+    return path
+
+
+def test_it_goes_on_from_the_last_whole_checkpoint(cut, whole):
+    out, err = processes.run("train", *RUN, f"--out={cut}")
+    assert end(cut) == end(whole) and err == ""
+    record = json.loads((cut / "run.json").read_text())
+    assert record["status"] == "complete" and len(record["starts"]) == 2
+
+
+def test_damage_is_told_and_made_good(cut, whole):
+    """A flipped bit in the newest: one line, the one before is taken, the same end."""
+    name = next(p for p in sorted((cut / "checkpoints" / "50" / "arrays").rglob("d/*")) if p.stat().st_size)
+    content = bytearray(name.read_bytes())
+    content[len(content) // 2] ^= 16
+    name.write_bytes(content)
+    _, err = processes.run("train", *RUN, f"--out={cut}")
+    assert re.fullmatch(
+        r"warning: checkpoint 50 in \S+ is rejected: \S+ is not what was written, its SHA-256 differs\n", err
+    )
+    assert end(cut) == end(whole) and len(list((cut / "checkpoints" / "quarantine").iterdir())) == 1
+
+
+def test_when_all_are_damaged_the_way_out_is_told(cut):
+    for manifest in (cut / "checkpoints" / "manifests").iterdir():
+        manifest.write_text("{}")
+    before = (cut / "metrics.jsonl").read_bytes()
+    _, err = processes.run("train", *RUN, f"--out={cut}", status=2)
+    last = err.splitlines()[-1]
+    assert (
+        "no usable checkpoint" in last and "start anew" in last and "another --out" in last and "Traceback" not in err
+    )
+    assert (cut / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--units=5", ("--units=4 (now 5)",)),
+        ("--seeds=0,4", ("--seeds=0,3 (now 0,4)",)),
+        ("--optimizer=sgd", ("--optimizer=adam (now sgd)",)),
+        ("--learning_rate=0.1", ("--learning_rate=0.005 (now 0.1)",)),
+    ],
+)
+def test_changed_flags_are_listed(cut, flag, words):
+    _, err = processes.run("train", *RUN, flag, f"--out={cut}", status=2)
+    assert len(err.splitlines()) == 1 and all(word in err for word in words)
+
+
+def test_another_width_of_floats_is_refused(cut):
+    env = {**os.environ, "JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu"}
+    _, err = processes.run("train", *RUN, f"--out={cut}", status=2, env=env)
+    assert len(err.splitlines()) == 1 and "is float32" in err and "expected float64" in err
+
+
+def test_a_second_process_is_refused_and_the_first_unharmed(tmp_path, whole):
+    path = tmp_path / "run"
+    slow = (*RUN, "--steps=200000", "--eval_every=100000", "--checkpoint_every=100000")
+    first = processes.start("train", *slow, f"--out={path}")
+    while not (path / "metrics.jsonl").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.05)
+    _, err = processes.run("train", *slow, f"--out={path}", status=2)
+    assert re.search(rf"process {first.pid} on \S+ is at work there", err) and len(err.splitlines()) == 1
+    first.send_signal(signal.SIGUSR2)
+    assert first.wait(60) == 75
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path):
+    path = tmp_path / "run"
+    process = processes.start("train", *RUN, "--steps=200000", f"--out={path}")
+    while not (path / "metrics.jsonl").exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGSTOP)  # so that it cannot end a chunk between the two
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    began = time.monotonic()
+    assert process.wait(30) in (128 + signal.SIGINT, 128 + signal.SIGTERM) and time.monotonic() - began < 5
+
+
+def test_a_full_disk_is_told_and_harms_nothing(cut, whole):
+    """Files may grow to 16 KB only: what lay there is as it was, and with room again the run ends as ever."""
+    code = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))\n"
+        f"sys.argv = ['train', *{list(RUN)!r}, '--out={cut}']\n"
+        "runpy.run_module('experiments.train', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert re.search(r"File too large; \d+ MiB are free there; make room", done.stderr.splitlines()[-1])
+    for name in ("run.json", "config.flags"):
+        assert (cut / name).read_bytes()
+    processes.run("train", *RUN, f"--out={cut}")
+    assert end(cut) == end(whole) and resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_an_exception_in_between_loses_no_save(cut):
+    """Saves are whole before `save` returns, whatever the process does next."""
+    code = (
+        "import os, jax.numpy as jnp\nfrom rnnx.training import checkpoint\n"
+        f"checkpoint.save({str(cut / 'other')!r}, 3, {{'a': jnp.ones(3)}})\nos._exit(1)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 1
+    from rnnx.training import checkpoint
+
+    assert checkpoint.damage(cut / "other", 3) is None and checkpoint.steps(cut / "other") == [3]
