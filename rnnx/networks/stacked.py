@@ -18,9 +18,9 @@ class Stacked(nnx.Module):
         n^0 = y^0 = drop_in(x);    y^l = drop(r^l + layer^l(n^{l-1})),    n^l = norm^l(y^l),    l = 1 .. L
 
     What comes out is n^L. norm is LayerNorm where `norm` is set, else nothing (never of the input, whose scale may say
-    something); r^l is y^{l-1} where `residual` is set and the widths agree (the first layer seldom), else 0; drop and drop_in set a share of entries to zero, anew at each step, only where a
-    `key` is given. States are a tuple, one of each layer. Source of the residual form: He et al. 2016
-    (arXiv:1603.05027), between recurrent layers.
+    something); r^l is y^{l-1} where `residual` is set and the widths agree (the first layer seldom), else 0; drop and
+    drop_in set a share of entries to zero, anew at each step, only where a `key` is given. States are a tuple, one of
+    each layer. Source of the residual form: He et al. 2016 (arXiv:1603.05027), between recurrent layers.
     """
 
     def __init__(
