@@ -230,11 +230,19 @@ def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
         fail(f"unexpected word {rest[1]!r}; flags start with --, e.g. --lengths=10,100")
 
 
-def compile_quickly(smoke: bool) -> None:
-    """Before JAX is imported: under --smoke, what is compiled runs for milliseconds, so spend no seconds on it."""
+def before_jax(smoke: bool = False, deterministic: bool = False, debug_nans: bool = False) -> None:
+    """What has to be said before JAX is imported.
+
+    Under --smoke what is compiled runs for milliseconds, so no seconds are spent on it; --deterministic keeps a GPU to
+    operations that give the same bits every time; --debug_nans runs again, operation by operation, what made a NaN.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if smoke:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick.flags()}".strip()
+    told = [quick.flags()] if smoke else []
+    told += ["--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"] if deterministic else []
+    if told:
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *told]).strip()
+    if debug_nans:
+        os.environ["JAX_DEBUG_NANS"] = "true"
 
 
 def start(

@@ -18,7 +18,7 @@ from experiments.evaluate.options import Settings, define
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
-        kinds.compile_quickly(smoke=False)
+        kinds.before_jax()
         from experiments.evaluate import program  # imports JAX
 
         return program.run(settings)

@@ -67,7 +67,7 @@ kinds.switch("dry_run", "Say what would run, its parameters, memory and time; wr
 def main(argv: list[str]) -> int:
     def work() -> int:
         settings = Settings.read(flags.FLAGS)
-        kinds.compile_quickly(settings.smoke)
+        kinds.before_jax(settings.smoke)
         from experiments.gradient_norms import program  # imports JAX
 
         return program.run(settings, argv)

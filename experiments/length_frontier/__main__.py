@@ -20,7 +20,7 @@ from experiments.length_frontier.settings import Settings, define
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
-        kinds.compile_quickly(settings.smoke)
+        kinds.before_jax(settings.smoke)
         from experiments.length_frontier import program  # imports JAX
 
         return program.run(settings, argv)

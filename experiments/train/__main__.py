@@ -19,7 +19,7 @@ from experiments.train.options import Settings, define
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
-        kinds.compile_quickly(settings.smoke)
+        kinds.before_jax(settings.smoke, settings.deterministic, settings.debug_nans)
         from experiments.train import program  # imports JAX
 
         return program.run(settings, argv)

@@ -102,6 +102,10 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "Try everything in seconds: small sizes wherever no flag says otherwise, compiled without optimisation.",
         values,
     )
+    kinds.switch(
+        "deterministic", "Only operations that give the same bits every time (on a GPU; slower there).", values
+    )
+    kinds.switch("debug_nans", "Stop with a traceback where a NaN is first made; slow.", values)
     kinds.switch("dry_run", "Say what would run, its parameters, memory and time; write nothing.", values)
 
 
@@ -150,6 +154,8 @@ class Settings:
     out: str | None
     format: str
     smoke: bool
+    deterministic: bool
+    debug_nans: bool
     dry_run: bool
 
     @classmethod

@@ -68,8 +68,8 @@ def restore(
 
     `like` is a tree of the same structure, of arrays or shapes (`jax.eval_shape` of what makes it). What is damaged is
     passed over for the step before it; `rejected` hears a line about each, and with `quarantine` (under the lock of
-    whoever saves) it is moved aside, once there is a good one. None left: NoCheckpoint. A whole one whose paths, shapes,
-    dtypes or kinds of key are others, or that a newer version wrote: OtherTree, naming the first difference.
+    whoever saves) it is moved aside, once there is a good one. None left: NoCheckpoint. A whole one whose paths,
+    shapes, dtypes or kinds of key are others, or that a newer version wrote: OtherTree, naming the first difference.
     """
     folder, bad = pathlib.Path(folder).absolute(), []
     for step in sorted(steps(folder), reverse=True):

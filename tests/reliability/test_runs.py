@@ -62,7 +62,7 @@ def cut(whole, tmp_path) -> pathlib.Path:
 
 def test_it_goes_on_from_the_last_whole_checkpoint(cut, whole):
     out, err = processes.run("train", *RUN, f"--out={cut}")
-    assert end(cut) == end(whole) and err == ""
+    assert end(cut) == end(whole) and "warning" not in err
     record = json.loads((cut / "run.json").read_text())
     assert record["status"] == "complete" and len(record["starts"]) == 2
 
