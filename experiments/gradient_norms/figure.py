@@ -3,6 +3,7 @@
 More cells than there are colours get a small panel each, with the norm by lag alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,15 +49,17 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
     lines = summarise(rows)
     cells = list(dict.fromkeys(line["cell"] for line in lines))
     stages = list(dict.fromkeys(line["trained_steps"] for line in lines))
-    longest = max(line["length"] for line in lines)
+    longest = {cell: _longest(lines, cell) for cell in cells}
+    same = len(set(longest.values())) == 1  # else every name says its length
+    labels = {cell: cell if same else f"{cell}, T = {longest[cell]}" for cell in cells}
     lengths = sorted({line["length"] for line in lines})
     panels = 1 if len(lengths) == 1 else 2
-    columns = max(1, min(len(cells), 4, 110 // (max(map(len, cells)) + 8)))  # of the legend
+    columns = max(1, min(len(cells), 4, 110 // (max(map(len, labels.values())) + 8)))  # of the legend
     size = 7.2, 2.8 * len(stages) + 0.2 + 0.2 * -(-len(cells) // columns)
     figure, axes = pyplot.subplots(len(stages), panels, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for row, steps in zip(axes, stages, strict=True):
         when = f"after {steps} steps of training" if steps else "at initialisation"
-        row[0].set_title(f"T = {longest}, {when}", fontsize=9, loc="left")
+        row[0].set_title(f"T = {longest[cells[0]]}, {when}" if same else when, fontsize=9, loc="left")
         row[0].xaxis.get_major_locator().set_params(integer=True)
         row[0].set_xlabel("lag $k$ (steps before the end)")
         row[0].set_ylabel(r"$\log_{10}\,\|\partial L/\partial s_{T{-}k}\|$")
@@ -68,11 +71,10 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
             row[1].minorticks_off()
             row[1].tick_params(labelleft=True)
         for i, cell in enumerate(cells):
-            length = _longest(lines, cell)
-            look = {"color": COLOURS[i % len(COLOURS)], "label": cell if length == longest else f"{cell}, T = {length}"}
+            look = {"color": COLOURS[i % len(COLOURS)], "label": labels[cell]}
             chosen = [line for line in lines if line["cell"] == cell and line["trained_steps"] == steps]
             if chosen:
-                _band(row[0], arrays[f"{cell}/{length}/{steps}/state_mean"], **look)
+                _band(row[0], arrays[f"{cell}/{longest[cell]}/{steps}/state_mean"], **look)
             if chosen and panels == 2:
                 _points(row[1], chosen, marker=MARKERS[i % len(MARKERS)], **look)
     low, high = axes[0, 0].get_ylim()
@@ -93,7 +95,8 @@ def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
     lines = summarise(rows)
     cells = list(dict.fromkeys(line["cell"] for line in lines))
     stages = list(dict.fromkeys(line["trained_steps"] for line in lines))
-    longest = max(line["length"] for line in lines)
+    longest = {cell: _longest(lines, cell) for cell in cells}
+    same = len(set(longest.values())) == 1  # else every panel says its length
     columns = 6
     count = -(-len(cells) // columns)
     figure, axes = pyplot.subplots(
@@ -102,20 +105,22 @@ def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
     for axis in axes.flat[len(cells) :]:
         axis.set_visible(False)
     for axis, cell in zip(axes.flat, cells, strict=False):
-        name = cell if len(cell) < 20 else cell.replace("(", "\n(", 1).replace(", ", "\n", 1)
+        name = cell if same else f"{cell}, T = {longest[cell]}"
+        name = name if len(name) < 20 else name.replace("(", "\n(", 1).replace(", ", "\n", 1)
         axis.set_title(name, fontsize=7, loc="left", pad=2)
         axis.tick_params(labelsize=7)
         axis.axhline(0, color="0.8", linewidth=0.6, zorder=0)
         for colour, steps in zip(COLOURS, stages, strict=False):
             label = f"after {steps} steps of training" if steps else "at initialisation"
-            curves = arrays.get(f"{cell}/{_longest(lines, cell)}/{steps}/state_mean")
+            curves = arrays.get(f"{cell}/{longest[cell]}/{steps}/state_mean")
             if curves is not None:
                 _band(axis, curves, colour, label)
     low, high = axes.flat[0].get_ylim()
     axes.flat[0].set_ylim(max(low, LOWEST), high)  # one that vanishes fast must not flatten the others
     for axis, cell in zip(axes.flat, cells, strict=False):
-        end = float(np.median(arrays[f"{cell}/{_longest(lines, cell)}/{stages[0]}/state_mean"], axis=0)[-1])
-        if round(end) < LOWEST:
+        curves = arrays.get(f"{cell}/{longest[cell]}/{stages[0]}/state_mean")
+        end = float(np.median(curves, axis=0)[-1]) if curves is not None else math.nan
+        if end < LOWEST - 0.5:
             axis.annotate(f"to {end:.0f}", (0.95, 0.55), xycoords="axes fraction", fontsize=6, ha="right")
     bottom = axes.flat[max(0, len(cells) - columns) : len(cells)]
     for axis in bottom:  # the lowest visible one of each column keeps its numbers
@@ -127,7 +132,7 @@ def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
         loc="outside upper center",
         ncols=2,
         fontsize=8,
-        title=f"{title}, T = {longest}: {_seeds(lines)}",
+        title=f"{title}{f', T = {longest[cells[0]]}' if same else ''}: {_seeds(lines)}",
         title_fontsize=9,
     )
     return figure

@@ -29,7 +29,12 @@ class Grid:
     arrays: dict[str, np.ndarray]  # of gradient_norms
     missing: tuple[str, ...]  # units that its runs were to have
     number: int = 0  # from 1, among the grids of its program
-    apart: str = ""  # what tells it from the others of its program, "" for the only one
+    words: tuple[str, ...] = ()  # what tells it from the others of its program, none for the only one
+    differ: tuple[str, ...] = ()  # other flags in which these differ
+
+    @property
+    def apart(self) -> str:
+        return ", ".join(self.words)
 
     def named(self, cell: str) -> str:
         """A cell's name where several grids stand together."""
@@ -37,8 +42,8 @@ class Grid:
 
     @property
     def title(self) -> str:
-        told = f"{self.flags['task']} ({self.flags['variant']})"
-        return f"{told}, {self.apart}" if self.apart else told
+        said = (self.flags["task"], self.flags["variant"])
+        return ", ".join((f"{said[0]} ({said[1]})", *(word for word in self.words if word not in said)))
 
     @property
     def remarks(self) -> list[str]:
@@ -61,9 +66,10 @@ def merge(runs: Sequence[Run]) -> list[Grid]:
     found = []
     for program in dict.fromkeys(run.program for run in runs):
         mine = [_grid(program, group) for key, group in groups.items() if key[0] == program]
+        apart, differ = _apart(mine)
         found += [
-            replace(grid, number=i, apart=apart)
-            for i, (grid, apart) in enumerate(zip(mine, _apart(mine), strict=True), 1)
+            replace(grid, number=i, words=words, differ=tuple(differ))
+            for i, (grid, words) in enumerate(zip(mine, apart, strict=True), 1)
         ]
     return found
 
@@ -168,16 +174,24 @@ def _order(lists: list[list], sort: bool = True) -> list:
     return union if not sort or all(entries == lists[0] for entries in lists) else sorted(union)
 
 
-def _apart(grids: list[Grid]) -> list[str]:
-    """Of each the flags in which it differs from the others, or its number where these are many."""
-    names = dict.fromkeys(name for grid in grids for name in grid.flags)
-    differ = [name for name in names if len({grid.flags.get(name) for grid in grids}) > 1]
+def _apart(grids: list[Grid]) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Of each grid the values of few flags that tell it apart, else its number; and the other flags that differ."""
     if len(grids) == 1:
-        return [""]
-    told = []
-    for grid in grids:
-        words = [grid.flags[name] if name in ("cell", "task") else f"{name}={grid.flags[name]}"
-                 for name in differ if name in grid.flags]  # fmt: skip
-        told.append(", ".join(words))
-    clear = len(set(told)) == len(told) and all(0 < len(text) <= LONGEST for text in told)
-    return told if clear else [f"grid {i}" for i in range(1, len(grids) + 1)]
+        return [()], []
+    names = dict.fromkeys(["cell", "task", "variant", *(name for grid in grids for name in grid.flags)])
+    differ = [name for name in names if len({grid.flags.get(name) for grid in grids}) > 1]
+    told: list[tuple[str, ...]] = [()] * len(grids)
+    used = []
+    for name in differ:
+        words = [(*before, *_word(grid, name)) for before, grid in zip(told, grids, strict=True)]
+        if len(set(words)) > len(set(told)):
+            told, used = words, [*used, name]
+    if len(set(told)) < len(told) or any(len(", ".join(words)) > LONGEST for words in told):
+        return [(f"grid {i}",) for i in range(1, len(grids) + 1)], differ
+    return told, [name for name in differ if name not in used]
+
+
+def _word(grid: Grid, name: str) -> tuple[str, ...]:
+    if name not in grid.flags:
+        return ()
+    return (grid.flags[name] if name in ("cell", "task", "variant") else f"{name}={grid.flags[name]}",)

@@ -52,6 +52,8 @@ def sections(grids: Sequence[Grid], with_figures: bool) -> list[Section]:
         made, lines, figures = make[program](mine, with_figures)
         remarks = [f"{grid.apart}: {remark}" if grid.apart and remark.startswith(("missing", "its")) else remark
                    for grid in mine for remark in grid.remarks]  # fmt: skip
+        if mine[0].differ:
+            remarks.insert(0, f"the grids differ also in {', '.join(f'--{name}' for name in mine[0].differ)}")
         lines = [
             {"program": program, "grid": grid.number, "apart": grid.apart, **_common(grid), **line}
             for grid, line in lines
@@ -126,9 +128,14 @@ def _training(grids: Sequence[Grid], with_figures: bool) -> Made:
             )
         if any(row["kind"] == "look" for row in grid.rows):
             runs.append(train_figure.Run(_figure_text(grid.apart or grid.flags["cell"]), grid.rows, summary))
+    cells = dict.fromkeys(grid.flags["cell"] for grid in grids)
     header = ["run", "seed", "updates", "split", *train_report.NUMBERS, "first solved at", "best at"]
     title = "scores at the best look at validation data, else after the last update"
-    found = [tables.Table(f"{_title(grids)}: {title}", header, rows)] if rows else []
+    found = (
+        [tables.Table(f"{_title(grids)}{', '.join(('', *cells)) if len(cells) == 1 else ''}: {title}", header, rows)]
+        if rows
+        else []
+    )
     figures = {}
     if runs and with_figures:
         one = train_figure.draw(runs[0].rows, runs[0].summary) if len(runs) == 1 else train_figure.draw_several(runs)

@@ -81,8 +81,8 @@ def _chance(axis: Any, chances: Sequence[float | None], held: np.ndarray) -> Non
     if len(known) == 1:
         chance = known.pop()
         axis.axhline(chance, color="0.5", linewidth=0.8, linestyle=":")
-        axis.annotate("chance", (1, chance), xycoords=("axes fraction", "data"), color="0.4", fontsize=7, ha="right",
-                      va="bottom")  # fmt: skip
+        axis.annotate("chance", (1.01, chance), xycoords=("axes fraction", "data"), color="0.4", fontsize=7,
+                      va="center", annotation_clip=False)  # fmt: skip
         if finite.size and 0 < finite.min() < chance / 5:
             axis.set_yscale("log")
 
