@@ -97,17 +97,26 @@ def _panels(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
     stages = list(dict.fromkeys(line["trained_steps"] for line in lines))
     longest = {cell: _longest(lines, cell) for cell in cells}
     same = len(set(longest.values())) == 1  # else every panel says its length
-    columns = 6
+    titles = {cell: cell if same else f"{cell}, T = {longest[cell]}" for cell in cells}
+    titles = {
+        cell: name if len(name) < 20 else name.replace("(", "\n(", 1).replace(", ", "\n")
+        for cell, name in titles.items()
+    }
+    columns, deepest = 6, max(name.count("\n") for name in titles.values())
     count = -(-len(cells) // columns)
     figure, axes = pyplot.subplots(
-        count, columns, figsize=(7.2, 1.05 * count + 0.7), sharex=True, sharey=True, squeeze=False, layout="constrained"
+        count,
+        columns,
+        figsize=(7.2, (1.05 + 0.12 * max(0, deepest - 1)) * count + 0.7),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
     for axis in axes.flat[len(cells) :]:
         axis.set_visible(False)
     for axis, cell in zip(axes.flat, cells, strict=False):
-        name = cell if same else f"{cell}, T = {longest[cell]}"
-        name = name if len(name) < 20 else name.replace("(", "\n(", 1).replace(", ", "\n", 1)
-        axis.set_title(name, fontsize=7, loc="left", pad=2)
+        axis.set_title(titles[cell], fontsize=7, loc="left", pad=2)
         axis.tick_params(labelsize=7)
         axis.axhline(0, color="0.8", linewidth=0.6, zorder=0)
         for colour, steps in zip(COLOURS, stages, strict=False):
