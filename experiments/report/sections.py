@@ -98,7 +98,8 @@ def _frontiers(grids: Sequence[Grid], with_figures: bool) -> Made:
         for line in found:
             edge = edges[line["cell"]]
             lines.append((grid, line | {"frontier": edge["length"], "frontier_beyond": edge["beyond"]}))
-        made += [tables.Table(f"{grid.title}: {title}", *rest) for title, *rest in frontier.tables_of(found)]
+        if found:
+            made += [tables.Table(f"{grid.title}: {title}", *rest) for title, *rest in frontier.tables_of(found)]
         shown += [line | {"cell": _figure_text(grid.named(line["cell"]))} for line in found]
     title = f"{_figure_text(_title(grids))}, {_said(grids, 'units')} units, {_said(grids, 'steps')} updates"
     return made, lines, frontier_figure.draw(shown, title, PNG) if shown and with_figures else {}

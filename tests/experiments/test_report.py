@@ -45,8 +45,11 @@ def report(*given: Any) -> int:
 
 def norms(path, cells=("elman",), lengths=(4,), seeds=(0, 1), keep=None, record=(), **flags: str):
     """A run of gradient_norms with numbers that say where they belong."""
+    told = {"task": "adding", "variant": "urnn", "cells": ",".join(cells), "lengths": ",".join(map(str, lengths)),
+            "units": "8", "seeds": ",".join(map(str, seeds)) + ",", **flags}  # fmt: skip
+    names = {"task": told["task"], "variant": told["variant"]}
     rows = [
-        NORM | {"cell": c, "length": t, "seed": s, "trained_steps": 0, "loss": t + s / 8}
+        NORM | {"cell": c, "length": t, "seed": s, "trained_steps": 0, "loss": t + s / 8, **names}
         for c in cells for t in lengths for s in seeds
     ]  # fmt: skip
     rows = rows if keep is None else [row for row in rows if keep(row)]
@@ -54,8 +57,6 @@ def norms(path, cells=("elman",), lengths=(4,), seeds=(0, 1), keep=None, record=
     for row in rows:
         curve = -np.arange(row["length"], dtype=np.float32)[None] - row["seed"]
         arrays.setdefault(f"{row['cell']}/{row['length']}/0/state_mean", []).append(curve)
-    told = {"task": "adding", "variant": "urnn", "cells": ",".join(cells), "lengths": ",".join(map(str, lengths)),
-            "units": "8", "seeds": ",".join(map(str, seeds)) + ",", **flags}  # fmt: skip
     return made(path, "gradient_norms", told, rows, {k: np.concatenate(v) for k, v in arrays.items()}, record)
 
 
@@ -219,7 +220,7 @@ def test_runs_that_are_not_finished_are_told(tmp_path, capsys):
                   "the last row is cut off", "missing: 2 of its units: elman T=4, elman T=8"):  # fmt: skip
         assert words in out and words in (tmp_path / "out" / "report.html").read_text(), words
     edit(tmp_path / "b", status="complete")
-    refused(report(tmp_path / "b"), *capsys.readouterr(), ("metrics.jsonl:27: damaged", "no end"))
+    refused(report(tmp_path / "b"), *capsys.readouterr(), ("metrics.jsonl:29: damaged", "no end"))
 
 
 def test_a_file_that_the_run_did_not_write_is_told(tmp_path, capsys):
@@ -245,7 +246,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text: str):
         super().__init__()
-        self.tags, self.open, self.faults, self.policy, self.words = [], [], [], "", []
+        self.tags, self.open, self.faults, self.boxes, self.policy, self.words = [], [], [], [], "", []
         self.feed(text)
         self.close()
         self.faults += [f"<{tag}> is not closed" for tag in self.open]
@@ -268,8 +269,6 @@ class Page(html.parser.HTMLParser):
             self.faults.append("a table that does not scroll")
         if tag == "div":
             self.boxes.append(given.get("class"))
-
-    boxes: list = []
 
     def handle_endtag(self, tag):
         if not self.open or self.open.pop() != tag:
@@ -377,12 +376,16 @@ BAD = {
     "git that is none": (lambda p: edit(p, git=[1]), "'git' is [1]"),
     "no results": (lambda p: (p / "results.jsonl").unlink(), "results.jsonl: is missing"),
     "results cut off": (lambda p: cut(p, "results.jsonl"), "results.jsonl:2: damaged, its last line has no end"),
-    "a row that is none": (lambda p: (p / "results.jsonl").write_text("3\n"), "results.jsonl:1: damaged, not an object"),
-    "a row without a number": (lambda p: (p / "results.jsonl").write_text("{}\n"), "results.jsonl:1: damaged, no 'cell'"),
+    "a row that is none": (lambda p: (p / "results.jsonl").write_text("3\n"), "jsonl:1: damaged, not an object"),
+    "a row without a number": (lambda p: (p / "results.jsonl").write_text("{}\n"), "jsonl:1: damaged, no 'cell'"),
+    "a cell that the flags have not": (
+        lambda p: edit(p, flags=json.loads((p / "run.json").read_text())["flags"] | {"cells": "gru"}),
+        "elman T=4 is no unit of the run",
+    ),
     "a number that is text": (lambda p: change(p, loss="<b>"), "'loss' is '<b>'"),
     "a nonfinite that is none": (lambda p: change(p, loss=None, nonfinite={"loss": "big"}), "'nonfinite'"),
     "a seed of nobody": (lambda p: change(p, seed=77), "seed 77 is none of the run's"),
-    "a cell of nobody": (lambda p: change(p, cell="gru"), "gru T=4 is no unit of the run"),
+    "a cell of nobody": (lambda p: change(p, cell="gru"), "flow.npz: damaged"),
     "a length of nobody": (lambda p: change(p, length=5), "flow.npz: damaged"),
     "no curves": (lambda p: (p / "flow.npz").unlink(), "flow.npz: is missing"),
     "curves cut off": (lambda p: cut(p, "flow.npz"), "flow.npz: damaged"),
@@ -431,7 +434,7 @@ def test_the_good_run_beside_it_is_not_refused(tmp_path):
         (("nowhere",), ("nowhere: there is no such directory",)),
         (("file",), ("file: is a file",)),
         (("empty",), ("empty: no run.json",)),
-        (("run", "./run"), ("./run is given twice",)),
+        (("run", "./run"), ("run is given twice", "write each run once")),
         (("run", "--format=xml"), ("--format", "text, md, csv, json")),
         (("run", "--out=file"), ("--out=file", "is a file")),
         (("run", "--out=run"), ("--out=run", "something else than a report")),
