@@ -97,9 +97,9 @@ def _units(program: str, runs: list[Run]) -> tuple[Rows, list[str], dict[str, np
     inner = "trained_steps" if program == "gradient_norms" else "learning_rate"
     found: dict[tuple, tuple[dict[str, Any], Run, np.ndarray | None]] = {}
     for run in runs:
-        mine, places = set(_cells(run)), {}
+        mine, places = {(cell, length) for cell in _cells(run) for length in _numbers(run, "lengths")}, {}
         for i, row in enumerate(run.rows, 1):
-            if row["cell"] not in mine or row["length"] not in _numbers(run, "lengths"):
+            if (row["cell"], row["length"]) not in mine:
                 told = f"{shown(row['cell'])} T={row['length']} is no unit of the run"
                 raise BadInput(f"{shown(run.path)}/{ROWS[program]}:{i}: damaged, {told}; leave the run out")
             name = f"{row['cell']}/{row['length']}/{row[inner]}/state_mean"

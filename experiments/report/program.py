@@ -129,7 +129,7 @@ def _answer(found: Sequence[Section], runs: Sequence[Run], warnings: Sequence[st
 def _provenance(one: Run) -> dict[str, Any]:
     digests = {name: {"recorded": told, "found": there} for name, (told, there) in one.digests.items()}
     kept = {name: one.record[name] for name in KEPT if name in one.record}
-    return {"path": one.path, "program": one.program, **kept, "files_sha256": digests}
+    return {"path": shown(one.path), "program": one.program, **kept, "files_sha256": digests}
 
 
 def _told(grid: Grid, section: Section) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def _told(grid: Grid, section: Section) -> dict[str, Any]:
         "program": grid.program,
         "grid": grid.number,
         "flags": grid.flags,
-        "runs": [one.path for one in grid.runs],
+        "runs": [shown(one.path) for one in grid.runs],
         "missing": list(grid.missing),
         "rows": lines,
         **results,

@@ -167,7 +167,10 @@ class _Folder:
             raise ValueError(f"{word} is no JSON")
 
         try:
-            return json.loads(data, parse_constant=refuse)
+            value = json.loads(data, parse_constant=refuse)
+            if b"\\ud" in data.lower():  # half of a character outside the basic plane is no text
+                json.dumps(value, ensure_ascii=False).encode()
+            return value
         except (ValueError, RecursionError):
             self.damaged(where, "no JSON")
 
@@ -195,6 +198,10 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
+def _place(value: Any) -> bool:
+    return value is None or _count(value)
+
+
 def _number(value: Any) -> bool:
     """None is one that was not finite."""
     return value is None or isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e308
@@ -211,6 +218,7 @@ def _numbers(value: Any) -> bool:
 RECORD_FIELDS = {"schema": _count, "program": _text, "flags": _flags, "status": _text}
 RECORD_OPTIONAL = {
     "git": lambda v: v is None or isinstance(v, dict) and _text(v.get("commit")) and isinstance(v.get("dirty"), bool),
+    "x64": lambda value: isinstance(value, bool),
     "packages": lambda v: isinstance(v, dict) and all(_text(k) and (n is None or _text(n)) for k, n in v.items()),
     **dict.fromkeys(("argv", "devices"), lambda value: isinstance(value, list) and all(map(_text, value))),
     **dict.fromkeys(
@@ -240,7 +248,7 @@ ROW_FIELDS = {
         "cell": _text,
         **dict.fromkeys(("length", "seed", "steps"), _count),
         **dict.fromkeys(("learning_rate", "best_loss", "slope_log10_per_step", "log10_norm_first"), _number),
-        "solved_step": lambda value: value is None or _count(value),
+        "solved_step": _place,
     },
     "train": {"kind": _text, "step": _count, "seed": _count},
 }  # fmt: skip
@@ -283,6 +291,7 @@ def _summary(folder: _Folder, seeds: set[int]) -> dict[str, Any]:
     for row in found["rows"]:
         folder.check(SUMMARY, row, {"seed": lambda seed: seed in seeds, "steps": _count})
         folder.check(SUMMARY, row.get("test_at_best", row.get("test")), SCORES)
+        folder.check(SUMMARY, row, {name: _place for name in ("first_solved_step", "best_step") if name in row})
     if {row["seed"] for row in found["rows"]} != seeds:
         folder.damaged(SUMMARY, "not the seeds of the run")
     return found

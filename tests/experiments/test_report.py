@@ -374,6 +374,7 @@ BAD = {
     "no status": (lambda p: edit(p, status=None), "no 'status'"),
     "a terminal's commands": (lambda p: edit(p, status="\x1b[2J"), "'status' is"),
     "git that is none": (lambda p: edit(p, git=[1]), "'git' is [1]"),
+    "half a character": (lambda p: edit(p, more="\ud800"), "run.json: damaged, no JSON"),
     "no results": (lambda p: (p / "results.jsonl").unlink(), "results.jsonl: is missing"),
     "results cut off": (lambda p: cut(p, "results.jsonl"), "results.jsonl:2: damaged, its last line has no end"),
     "a row that is none": (lambda p: (p / "results.jsonl").write_text("3\n"), "jsonl:1: damaged, not an object"),
