@@ -27,10 +27,11 @@ class CellSpec(NamedTuple):
 
 def parse(text: str) -> list[CellSpec]:
     """The cells of a comma-separated list; commas inside brackets belong to the cell."""
-    return [_spec(part) for part in _split(text)]
+    return [_spec(part) for part in split(text)]
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
+    """The entries of a comma-separated list, as they stand there."""
     depth, parts = 0, [""]
     for character in text:
         depth += {"(": 1, ")": -1}.get(character, 0)

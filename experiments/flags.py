@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from absl import app, flags
 
-from experiments import cell_specs, exits, quick
+from experiments import cell_specs, exits, quick, sharding
 
 flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
@@ -37,7 +37,7 @@ class _Kind(flags.ArgumentParser):
 
 class _Text(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
-        many = isinstance(value, (list, tuple)) and not isinstance(value, cell_specs.CellSpec)
+        many = isinstance(value, (list, tuple)) and not isinstance(value, (cell_specs.CellSpec, sharding.Shard))
         return ",".join(map(str, value)) if many else str(value)
 
 
@@ -126,6 +126,11 @@ def seeds(most: int) -> flags.ArgumentParser:
     return _Kind(read, "a count, or a list with a comma")
 
 
+def shard() -> flags.ArgumentParser:
+    """One part of a grid, `2/8`."""
+    return _Kind(sharding.parse, "i/n, 1 <= i <= n")
+
+
 def word(choices: Sequence[str]) -> flags.ArgumentParser:
     """One of a few words."""
     return _Kind(lambda text: _known(text, choices), " | ".join(choices))
@@ -207,9 +212,13 @@ def _different(entries: list) -> list:
 # --------------------------------------------------------------------------------------------- programs
 
 
-def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
-    """Read the command line into `values`; on a mistake one line, status 2; on --help the help, status 0."""
+def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS, words: list[str] | None = None) -> None:
+    """Read the command line into `values`; on a mistake one line, status 2; on --help the help, status 0.
+
+    What is no flag goes to `words`, where a program takes any, and is refused elsewhere.
+    """
     app.define_help_flags()
+    values.set_gnu_getopt(words is not None)  # flags may stand behind words
     for name in APP_FLAGS:
         if name in values:
             delattr(values, name)
@@ -226,7 +235,9 @@ def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS) -> None:
         fail(f"{' '.join(str(error).split())}; write --flag=value, see --help")
     except SystemExit:
         sys.exit(exits.OK)
-    if len(rest) > 1:
+    if words is not None:
+        words += rest[1:]
+    elif len(rest) > 1:
         fail(f"unexpected word {rest[1]!r}; flags start with --, e.g. --lengths=10,100")
 
 
@@ -246,10 +257,14 @@ def before_jax(smoke: bool = False, deterministic: bool = False, debug_nans: boo
 
 
 def start(
-    argv: Sequence[str], work: Callable[[], int], interrupted: str, values: flags.FlagValues = flags.FLAGS
+    argv: Sequence[str],
+    work: Callable[[], int],
+    interrupted: str,
+    values: flags.FlagValues = flags.FLAGS,
+    words: list[str] | None = None,
 ) -> int:
     """Read the flags, do the work of a program, and tell what went wrong: the exit status."""
-    parse(argv, values)
+    parse(argv, values, words)
     try:
         return work()
     except exits.BadInput as error:

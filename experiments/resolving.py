@@ -4,13 +4,14 @@ import hashlib
 from typing import Any
 
 from experiments.cell_specs import CellSpec
+from experiments.sharding import Shard
 
 
 def spelled(name: str, value: Any) -> str:
     """A value as its flag takes it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, CellSpec):
+    if isinstance(value, (CellSpec, Shard)):
         return str(value)
     if isinstance(value, tuple):
         one = name == "seeds" and len(value) == 1  # 7, is seed 7

@@ -4,10 +4,24 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 FORMATS = ("text", "md", "csv", "json")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Table(NamedTuple):
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+def columns(pairs: Iterable[tuple[str, int]]) -> list[int]:
+    """The lengths of a table of (cell, length): in their order where every cell has all, else by size."""
+    pairs = list(pairs)
+    cells, lengths = (list(dict.fromkeys(part)) for part in zip(*pairs, strict=True)) if pairs else ([], [])
+    return lengths if len(pairs) == len(cells) * len(lengths) else sorted(lengths)
 
 
 def text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -20,9 +34,17 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def md(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table; what would be markup is text."""
     rule = [":--"] + ["--:"] * (len(header) - 1)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *rows]) + "\n"
+    lines = [list(map(md_text, header)), rule, *(list(map(md_text, row)) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def md_text(text: str) -> str:
+    """Text that Markdown, and HTML in it, take as it stands."""
+    for mark, told in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("`", "\\`"), ("](", "]\\(")):
+        text = text.replace(mark, told)
+    return " ".join(text.splitlines())
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:
@@ -38,7 +60,7 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> str:
 def _csv_field(value: Any) -> Any:
     if value is None or isinstance(value, float) and not math.isfinite(value):
         return ""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
+    if isinstance(value, str) and value[:1] in _FORMULA:
         return "'" + value  # so that no spreadsheet takes it for a formula
     return json.dumps(value) if isinstance(value, (dict, list)) else value
 

@@ -14,7 +14,7 @@ import sys
 from absl import flags
 
 from experiments import flags as kinds
-from experiments import names
+from experiments import names, sharding
 from experiments.gradient_norms.settings import LENGTHS, Settings
 from experiments.tables import FORMATS
 
@@ -54,6 +54,7 @@ kinds.define(
     "auto",
     f"Way through time in training: {', '.join(names.METHODS)}. auto chooses.",
 )
+kinds.define(kinds.shard(), "shard", None, sharding.HELP)
 kinds.define(
     kinds.free("a directory"), "out", None, "Directory of the run. By default runs/gradient_norms/<hash of flags>."
 )

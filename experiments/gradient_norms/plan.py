@@ -10,6 +10,7 @@ from experiments.gradient_norms.measure import Unit
 from experiments.gradient_norms.settings import Settings
 from experiments.names import FILES
 from experiments.run_directory import RunDirectory
+from experiments.sharding import Shard, deal
 from rnnx.cells import Readout, build
 from rnnx.scans import METHODS
 from rnnx.tasks import TASKS
@@ -67,22 +68,39 @@ def _task(settings: Settings, length: int) -> Any:
         raise BadInput(f"flag --lengths={length}: {error}") from None
 
 
+def dealt(units: list[Unit], shard: Shard | None) -> list[Unit]:
+    """The units of one shard, of all of them without one."""
+    if shard is None:
+        return units
+    return [units[place] for place in deal([_seconds(unit, _parameters(unit)) for unit in units], shard)]
+
+
+def _parameters(unit: Unit) -> int:
+    shapes = jax.eval_shape(unit.network.init, jax.random.key(0))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+
+
+def _seconds(unit: Unit, parameters: int) -> float:
+    """What a unit is expected to take, roughly."""
+    passes = 6 + 6 + 3 * unit.train_steps  # two measurements, forward and backward in training
+    examples = len(unit.seeds) * unit.batch_size
+    return COMPILE + 2 * parameters * examples * unit.task.steps * passes / FLOPS
+
+
 def describe(units: list[Unit], directory: RunDirectory) -> str:
     """What --dry_run says."""
     lines = [f"{name} = {value}" for name, value in directory.flags.items()]
     lines += [f"out = {directory.path}", ""]
     most, seconds = 0.0, 0.0
     for unit in units:
-        params = jax.eval_shape(unit.network.init, jax.random.key(0))
         state = jax.eval_shape(
             lambda u=unit: u.network.initial_state(u.network.prepare(u.network.init(jax.random.key(0))))
         )
-        count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+        count = _parameters(unit)
         width = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
         examples = len(unit.seeds) * unit.batch_size
         memory = 4 * (examples * unit.task.steps * (3 * width + 2 * unit.task.inputs) + 8 * len(unit.seeds) * count)
-        passes = 6 + 6 + 3 * unit.train_steps  # two measurements, forward and backward in training
-        seconds += COMPILE + 2 * count * examples * unit.task.steps * passes / FLOPS
+        seconds += _seconds(unit, count)
         most = max(most, memory)
         lines.append(f"{unit.cell}  T={unit.task.length}  {count} parameters  {memory / 2**20:.0f} MiB")
     runs = sum(len(unit.seeds) for unit in units)

@@ -16,6 +16,7 @@ from experiments.interrupts import Interrupts
 from experiments.progress import Progress
 from experiments.record import data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.sharding import remark
 from experiments.tables import to_csv, to_json
 
 ROWS, FLOW = "results.jsonl", "flow.npz"
@@ -32,6 +33,7 @@ def run(settings: Settings, argv: list[str]) -> int:
 def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     units = plan.units(settings)
     flags = settings.resolved(list(dict.fromkeys(unit.cell for unit in units)))
+    units = plan.dealt(units, settings.shard)
     directory = RunDirectory(settings.directory(flags), PROGRAM, flags)
     earlier = directory.claim()
     if settings.dry_run:
@@ -67,8 +69,8 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
             raise
         _finish(directory, told)
     lines = summarise(directory.lines(ROWS))
-    sys.stdout.write(show(lines, settings.format))
     machine = settings.format in ("csv", "json")
+    sys.stdout.write(("" if machine else remark(settings.shard)) + show(lines, settings.format))
     directory.tell(sys.stderr if machine else sys.stdout)
     return exits.OK
 

@@ -9,6 +9,7 @@ from experiments import names
 from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
 from experiments.resolving import directory
+from experiments.sharding import Shard
 
 PROGRAM = "gradient_norms"
 LENGTHS = {
@@ -47,6 +48,7 @@ class Settings:
     learning_rate: float
     method: str
     smoke: bool
+    shard: Shard | None
     out: str | None
     format: str
     dry_run: bool
@@ -86,6 +88,7 @@ class Settings:
             learning_rate=flags.learning_rate,
             method=flags.method,
             smoke=flags.smoke,
+            shard=flags.shard,
             out=flags.out,
             format=flags.format,
             dry_run=flags.dry_run,
@@ -109,6 +112,7 @@ class Settings:
             "learning_rate": repr(self.learning_rate),
             "method": self.method,
             "smoke": str(self.smoke).lower(),
+            "shard": str(self.shard or ""),
         }
         return {name: value for name, value in flags.items() if value}
 

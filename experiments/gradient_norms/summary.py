@@ -34,7 +34,12 @@ def show(lines: Sequence[dict[str, Any]], form: str) -> str:
     if form == "json":
         return tables.to_json(lines, indent=1)
     draw = {"text": tables.text, "md": tables.md}[form]
-    blocks = []
+    return "\n".join(f"{title}\n\n{draw(header, rows)}" for title, header, rows in tables_of(lines))
+
+
+def tables_of(lines: Sequence[dict[str, Any]]) -> list[tables.Table]:
+    """Cells down, lengths across: of each stage the norm at the first step, and the slope."""
+    found = []
     for steps in dict.fromkeys(line["trained_steps"] for line in lines):
         chosen = [line for line in lines if line["trained_steps"] == steps]
         when = f"after {steps} steps of training" if steps else "at initialisation"
@@ -42,24 +47,27 @@ def show(lines: Sequence[dict[str, Any]], form: str) -> str:
             ("log10_norm_first", "log10 norm of dL/ds at the first step", 2),
             ("slope_log10_per_step", "slope of log10 norm per step", 4),
         ):
-            blocks.append(_pivot(draw, f"{what}, {when}: median [least, largest] of the seeds", chosen, name, digits))
-    return "\n".join(blocks)
+            title = f"{what}, {when}: median [least, largest] of the seeds"
+            found.append(tables.Table(title, *_pivot(chosen, name, digits)))
+    return found
 
 
-def _pivot(draw: Any, title: str, lines: Sequence[dict[str, Any]], name: str, digits: int) -> str:
-    """Cells down, lengths across."""
-    lengths = list(dict.fromkeys(line["length"] for line in lines))
+def _pivot(lines: Sequence[dict[str, Any]], name: str, digits: int) -> tuple[list[str], list[list[str]]]:
+    """(header, rows); what was not measured is a dash."""
     by = {(line["cell"], line["length"]): line for line in lines}
+    lengths = tables.columns(by)
 
-    def entry(line: dict[str, Any]) -> str:
+    def entry(line: dict[str, Any] | None) -> str:
+        if line is None:
+            return "-"
         middle, low, high = (line[f"{name}_{part}"] for part in ("median", "min", "max"))
         return f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
     rows = [
-        [cell, *(entry(by[cell, length]) for length in lengths)]
+        [cell, *(entry(by.get((cell, length))) for length in lengths)]
         for cell in dict.fromkeys(line["cell"] for line in lines)
     ]
-    return f"{title}\n\n{draw(['cell', *(f'T={length}' for length in lengths)], rows)}"
+    return ["cell", *(f"T={length}" for length in lengths)], rows
 
 
 def _number(row: dict[str, Any], name: str) -> float:

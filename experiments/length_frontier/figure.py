@@ -5,7 +5,6 @@ from typing import Any
 
 from experiments import plotting
 from experiments.length_frontier.summary import frontiers
-from rnnx.diagnostics.decay import LOG10_FLOAT32_TINY
 
 NAME = "length_frontier"
 
@@ -14,22 +13,23 @@ def files() -> tuple[str, ...]:
     return plotting.files(NAME)
 
 
-def draw(lines: Sequence[dict[str, Any]], title: str) -> dict[str, bytes]:
-    """{file name: content}, from the lines of the summary."""
-    return plotting.draw(NAME, lambda pyplot: _figure(pyplot, lines, title))
+def draw(lines: Sequence[dict[str, Any]], title: str, kinds: tuple[str, ...] = ("png", "svg")) -> dict[str, bytes]:
+    """{file name: content}, from the lines of the summary; those of several grids have cells of different names."""
+    return plotting.draw(NAME, lambda pyplot: _figure(pyplot, lines, title), kinds)
 
 
 def _figure(pyplot: Any, lines: Sequence[dict[str, Any]], title: str) -> Any:
     edges = frontiers(lines)
     lengths = sorted({line["length"] for line in lines})
-    columns = max(1, min(4, len(edges)))
+    columns = max(1, min(len(edges), 4, 110 // (max(map(len, edges)) + 8)))  # of the legend
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=(7.2, 3.1 + 0.18 * -(-len(edges) // columns)), layout="constrained"
     )
     for i, (cell, edge) in enumerate(edges.items()):
-        colour, marker = plotting.COLOURS[i % 7], plotting.MARKERS[i % 7]
+        marker = plotting.MARKERS[i % 7]
         mine = [line for line in lines if line["cell"] == cell]
-        look: Any = {"color": colour, "marker": marker, "markersize": 4, "linewidth": 1.3}
+        look: Any = {**plotting.look(i), "marker": marker, "markersize": 4, "linewidth": 1.3}
+        colour = look["color"]
         shift = 0.012 * (i - (len(edges) - 1) / 2)  # so that equal curves are both seen
         left.plot([line["length"] for line in mine], [line["success"] + shift for line in mine], label=cell, **look)
         right.plot([line["length"] for line in mine], [line["log10_norm_first"] for line in mine], **look)
@@ -43,9 +43,7 @@ def _figure(pyplot: Any, lines: Sequence[dict[str, Any]], title: str) -> Any:
     right.set_title(r"$\log_{10}\,\|\partial L/\partial s_1\|$ at initialisation", fontsize=9, loc="left")
     low, high = right.get_ylim()
     right.set_ylim(low, max(high, low + 1))
-    if low < LOG10_FLOAT32_TINY:
-        right.axhline(LOG10_FLOAT32_TINY, color="0.6", linewidth=0.8, linestyle=":")
-        right.annotate("float32 ends here", (lengths[0], LOG10_FLOAT32_TINY), color="0.4", fontsize=7, va="bottom")
+    plotting.float32_ends([right], lengths[0])
     for axis in (left, right):
         axis.set_xscale("log")
         axis.set_xticks(lengths, [str(n) for n in lengths])

@@ -5,8 +5,6 @@ import math
 import sys
 from typing import Any
 
-import jax
-
 from experiments import exits
 from experiments.exits import BadInput
 from experiments.interrupts import Interrupts
@@ -17,10 +15,12 @@ from experiments.length_frontier.summary import frontiers, show, summarise
 from experiments.progress import Progress
 from experiments.record import SCHEMA, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.sharding import deal, remark
 from experiments.tables import to_csv, to_json
 from experiments.train.build import prepare
 
 ROWS, SUMMARY, DIFF = "results.jsonl", "summary.json", "source.diff"
+COMPILE = 8.0  # seconds a unit
 FLOPS = 4e10  # a second, of two cores: what this program was seen to reach
 
 
@@ -44,9 +44,21 @@ def units_of(settings: Settings) -> list[Unit]:
     return made
 
 
+def dealt(units: list[Unit], settings: Settings) -> list[Unit]:
+    """The units of the shard, all of them without one."""
+    return [units[place] for place in deal([_seconds(unit, settings.batch_size) for unit in units], settings.shard)]
+
+
+def _seconds(unit: Unit, batch_size: int) -> float:
+    """What a unit is expected to take at most, roughly."""
+    width = unit.work.task.steps * batch_size * len(unit.seeds) * len(unit.rates)
+    return COMPILE + 6 * unit.work.parameters * width * unit.work.steps / FLOPS
+
+
 def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     units = units_of(settings)
     flags = settings.resolved(list(dict.fromkeys(unit.work.cell for unit in units)))
+    units = dealt(units, settings)
     directory = RunDirectory(settings.directory(flags), PROGRAM, flags)
     earlier = directory.claim()
     if settings.dry_run:
@@ -74,8 +86,9 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     lines = [
         line | {"median_steps": math.inf if line["median_steps"] is None else line["median_steps"]} for line in lines
     ]
-    sys.stdout.write(show(lines, settings.format))
-    directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
+    machine = settings.format in ("csv", "json")
+    sys.stdout.write(("" if machine else remark(settings.shard)) + show(lines, settings.format))
+    directory.tell(sys.stderr if machine else sys.stdout)
     return exits.OK
 
 
@@ -110,11 +123,10 @@ def describe(units: list[Unit], settings: Settings, directory: RunDirectory) -> 
     lines = [f"{name} = {value}" for name, value in directory.flags.items()] + [f"out = {directory.path}", ""]
     runs, seconds, most = len(settings.seeds) * len(settings.learning_rates), 0.0, 0.0
     for unit in units:
-        count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(unit.work.model.network.shapes))
         width = unit.work.task.steps * settings.batch_size * runs
-        seconds += 8 + 6 * count * width * unit.work.steps / FLOPS
+        seconds += _seconds(unit, settings.batch_size)
         most = max(most, 32 * width * settings.units)
-        lines.append("{}  T={}  {} parameters".format(*unit.name, count))
+        lines.append("{}  T={}  {} parameters".format(*unit.name, unit.work.parameters))
     told = (
         f"{runs} runs in each of {len(units)} units, about {most / 2**20:.0f} MiB and at most {seconds:.0f} s (rough)"
     )

@@ -6,7 +6,7 @@ from typing import Any
 from absl import flags
 
 from experiments import flags as kinds
-from experiments import names
+from experiments import names, sharding
 from experiments.cell_specs import CellSpec, parse
 from experiments.exits import BadInput
 from experiments.resolving import directory, spelled
@@ -76,6 +76,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(kinds.whole(1, 10**6), "batch_size", 32, "Examples in a batch, 1 or more.")
     flag(kinds.whole(1, 10**9), "steps", 4000, "Updates that a run may take.")
     flag(kinds.whole(1, 10**9), "eval_every", 100, "Updates between looks at 1,000 held-out examples.")
+    flag(kinds.shard(), "shard", None, sharding.HELP)
     flag(
         kinds.free("a directory"), "out", None, "Directory of the run. By default runs/length_frontier/<hash of flags>."
     )
@@ -104,6 +105,7 @@ class Settings:
     steps: int
     eval_every: int
     smoke: bool
+    shard: sharding.Shard | None
     out: str | None
     format: str
     dry_run: bool
@@ -133,7 +135,8 @@ class Settings:
 
     def resolved(self, cells: list[str]) -> dict[str, str]:
         """What determines the results, as the values of flags; `cells` in their canonical spelling."""
-        told = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in LOCAL}
+        left_out = (*LOCAL, *(() if self.shard else ("shard",)))
+        told = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
         return {name: spelled(name, value) for name, value in {**told, "cells": tuple(cells)}.items()}
 
     def directory(self, resolved: dict[str, str]) -> str:

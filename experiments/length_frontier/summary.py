@@ -64,28 +64,35 @@ def show(lines: Rows, form: str) -> str:
     if form == "json":
         return tables.to_json(lines, indent=1)
     draw = {"text": tables.text, "md": tables.md}[form]
-    lengths = list(dict.fromkeys(line["length"] for line in lines))
+    return "\n".join(f"{title}\n\n{draw(header, rows)}" for title, header, rows in tables_of(lines))
+
+
+def tables_of(lines: Rows) -> list[tables.Table]:
+    """Cells down, lengths across: who solves what, and how the gradient fades; a dash where nothing was measured."""
     edges, by = frontiers(lines), {(line["cell"], line["length"]): line for line in lines}
+    lengths = tables.columns(by)
     success, fade = [], []
     for cell, edge in edges.items():
         mark = {"above": "> ", "below": "< ", "": ""}[edge["beyond"]]
         entries = []
         for length in lengths:
-            line = by[cell, length]
+            line = by.get((cell, length))
+            if line is None:
+                entries.append("-")
+                continue
             when = (
                 "" if math.isinf(line["median_steps"]) else f" ({line['median_steps']:.0f} @ {line['learning_rate']:g})"
             )
             entries.append(f"{line['success']:.2f}{when}")
         success.append([cell, *entries, f"{mark}{edge['length']:.0f}"])
-        fade.append([cell, *(f"{by[cell, length]['slope_log10_per_step']:.4f}" for length in lengths)])
+        slopes = (by[cell, length]["slope_log10_per_step"] if (cell, length) in by else None for length in lengths)
+        fade.append([cell, *("-" if slope is None else f"{slope:.4f}" for slope in slopes)])
     header = ["cell", *(f"T={length}" for length in lengths)]
-    told = "share of seeds that solve it (median updates @ learning rate), and T* where that crosses one half\n\n"
-    return (
-        told
-        + draw([*header, "T*"], success)
-        + "\nslope of log10 norm of dL/ds per step at initialisation\n\n"
-        + draw(header, fade)
-    )
+    told = "share of seeds that solve it (median updates @ learning rate), and T* where that crosses one half"
+    return [
+        tables.Table(told, [*header, "T*"], success),
+        tables.Table("slope of log10 norm of dL/ds per step at initialisation", header, fade),
+    ]
 
 
 def _number(row: dict[str, Any], name: str) -> float:

@@ -1,0 +1,1 @@
+"""Report on runs that are there."""
