@@ -49,10 +49,8 @@ def test_each_is_one_line_and_writes_nothing(program, tmp_path, capsys, monkeypa
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize(
-    "words", [("stray",), ("--lenght=3",), ("--smoke=maybe",), ("--flagfile=/nowhere",), ("--units",)]
-)
-def test_words_that_are_no_flags(program, words, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("word", ["stray", "--lenght=3", "--smoke=maybe", "--flagfile=/nowhere", "--units"])
+def test_words_that_are_no_flags(program, word, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status = call(program, word)
     out, err = capsys.readouterr()
