@@ -3,9 +3,10 @@
 Example: python -m experiments.train --task=adding --cell=lstm --length=100 --units=64
 
 All seeds train at once, by vmap. Prints a table of losses on held-out data and writes metrics.jsonl (every update,
-look and gradient flow), summary.json, run.json, config.flags, checkpoints/ (last and best) and learning.png to
+look and gradient flow), summary.json, run.json, config.flags, checkpoints/ and learning.png to
 --out. Then: python -m experiments.evaluate, and for texts python -m experiments.sample. --flagfile=FILE reads flags
-from a file, one a line. Exit status: 0 done, 2 bad input, 3 a loss that is not finite, 75 interrupted.
+from a file, one a line. Exit status: 0 done, 2 bad input, 3 a loss that is not finite, 75
+interrupted; the same command then goes on.
 """
 
 import sys
@@ -24,7 +25,7 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
 
         return program.run(settings, argv)
 
-    return kinds.start(argv, work, "interrupted: what was trained so far is kept in checkpoints/last", values)
+    return kinds.start(argv, work, "interrupted: what was trained is kept, the same command goes on", values)
 
 
 if __name__ == "__main__":
