@@ -3,10 +3,9 @@
 Example: python -m experiments.train --task=adding --cell=lstm --length=100 --units=64
 
 All seeds train at once, by vmap. Prints a table of losses on held-out data and writes metrics.jsonl (every update,
-look and gradient flow), summary.json, run.json, config.flags, checkpoints/ and learning.png to
---out. Then: python -m experiments.evaluate, and for texts python -m experiments.sample. --flagfile=FILE reads flags
-from a file, one a line. Exit status: 0 done, 2 bad input, 3 a loss that is not finite, 75
-interrupted; the same command then goes on.
+look and gradient flow), summary.json, run.json, config.flags, checkpoints/ and learning.png to --out. The same command
+again resumes. Then: python -m experiments.evaluate, and for texts python -m experiments.sample. --flagfile=FILE reads
+flags from a file, one a line. Exit status: 0 done, 2 bad input, 3 not finite, 75 interrupted (resumable).
 """
 
 import sys
