@@ -12,6 +12,7 @@ from experiments.record import SCHEMA, data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.train import figure, report
 from experiments.train.build import FLOPS, Work, kind_of, prepare
+from experiments.train.machines import Machines, assemble
 from experiments.train.options import PROGRAM, Settings
 from experiments.train.train import METRICS, Training
 from rnnx.tasks import solved
@@ -26,48 +27,82 @@ def run(settings: Settings, argv: list[str]) -> int:
 
 
 def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
+    machines = Machines() if settings.dry_run else assemble(settings)
     work = prepare(settings)
     told = settings.resolved(
         cell=work.cell, length=str(work.task.length), steps="" if settings.epochs else str(work.steps)
     )
     directory = RunDirectory(settings.directory(told), PROGRAM, told)
-    earlier = directory.claim()
+    earlier = directory.claim() if machines.first else None
     if settings.dry_run:
         sys.stdout.write(describe(settings, work, directory))
         return exits.OK
-    if not (earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())):
+    complete = earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())
+    data = None if complete and machines.processes == 1 else data_digest(work.task)
+    if not machines.agree((told, data), not complete):
+        machines.part()
+    elif not machines.first:
+        _learn(settings, work, None, machines, interrupts)
+    else:
         entry = record(
-            PROGRAM, argv, told, smoke=settings.smoke, seeds=list(settings.seeds), data_sha256=data_digest(work.task)
+            PROGRAM,
+            argv,
+            told,
+            smoke=settings.smoke,
+            seeds=list(settings.seeds),
+            data_sha256=data,
+            machines={"devices": machines.devices, "processes": machines.processes},
         )
         directory.begin(entry)
         if entry["git"] and entry["git"]["dirty"]:
             directory.write(DIFF, source_diff())
         try:
-            _train(settings, work, directory, entry, interrupts)
-        except (exits.Interrupted, exits.NonFinite) as error:
-            status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
+            _train(settings, work, directory, entry, machines, interrupts)
+        except (exits.Interrupted, exits.Lost, exits.NonFinite) as error:
+            status = "non-finite" if isinstance(error, exits.NonFinite) else "interrupted"
             directory.write_json(RECORD, entry | {"status": status, "ended": now()})
             raise
+    if not machines.first:
+        return exits.OK
     summary = json.loads((directory.path / SUMMARY).read_text())
     sys.stdout.write(show(summary, settings.format))
     directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
     return exits.OK
 
 
+def _learn(
+    settings: Settings, work: Work, directory: RunDirectory | None, machines: Machines, interrupts: Interrupts
+) -> Training:
+    """Training itself; the part of it in which all processes have part."""
+    with machines.together():
+        training = Training(settings, work, directory, machines)
+        progress = Progress(work.steps)
+
+        def advance(steps: int, told: str) -> None:
+            if machines.first:
+                progress.label = told
+                progress.advance(steps)
+
+        def check() -> None:
+            if machines.any(interrupts.asked):
+                raise exits.Interrupted
+
+        progress.begin("compiling")
+        training.run(advance, check)
+        progress.finish()
+    return training
+
+
 def _train(
-    settings: Settings, work: Work, directory: RunDirectory, entry: dict[str, Any], interrupts: Interrupts
+    settings: Settings,
+    work: Work,
+    directory: RunDirectory,
+    entry: dict[str, Any],
+    machines: Machines,
+    interrupts: Interrupts,
 ) -> None:
     began = time.monotonic()
-    training = Training(settings, work, directory)
-    progress = Progress(work.steps)
-
-    def advance(steps: int, told: str) -> None:
-        progress.label = told
-        progress.advance(steps)
-
-    progress.begin("compiling")
-    training.run(advance, interrupts.check)
-    progress.finish()
+    training = _learn(settings, work, directory, machines, interrupts)
     summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
     directory.write_json(SUMMARY, summary)
     for name, content in figure.draw(directory.lines(METRICS), summary).items():
@@ -79,7 +114,7 @@ def _train(
 
 def _summary(settings: Settings, work: Work, training: Training) -> dict[str, Any]:
     """What came out, seed by seed and on average."""
-    last = training.test.look(training.state.params).means()
+    last = training.test.look(training.params).means()
     best = training.test.look(training.best.params).means() if training.selects else last
     rows = []
     for i, seed in enumerate(settings.seeds):

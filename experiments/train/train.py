@@ -14,6 +14,7 @@ from experiments.run_directory import RunDirectory
 from experiments.tables import to_json
 from experiments.train.build import Stage, Work
 from experiments.train.held_out import HeldOut
+from experiments.train.machines import Machines
 from experiments.train.options import Settings
 from rnnx.diagnostics import slope
 from rnnx.tasks import solved
@@ -28,35 +29,43 @@ LAGS = 33  # points of a curve by lag, in a row
 class Training:
     """One run on its way. `state` is that of all seeds; nothing else matters for what comes next."""
 
-    def __init__(self, settings: Settings, work: Work, directory: RunDirectory):
-        self.settings, self.work, self.directory = settings, work, directory
+    def __init__(self, settings: Settings, work: Work, directory: RunDirectory | None, machines: Machines):
+        self.settings, self.work, self.machines = settings, work, machines
+        self.directory = directory  # None: another process writes
         keys = jax.vmap(jax.random.key)(np.array(settings.seeds, np.uint32))
-        self.state: TrainState = jax.jit(jax.vmap(work.learner.init))(keys)
+        self.state: TrainState = machines.place(jax.jit(jax.vmap(work.learner.init))(keys))
         self.step = 0
         seeds = len(settings.seeds)
         self.watched_split = "valid" if "valid" in work.task.splits or not hasattr(work.task, "count") else "test"
         self.selects = self.watched_split == "valid"  # never by the test split
         self.held_out = HeldOut(work.task, work.model, self.watched_split, seeds)
         self.test = self.held_out if not self.selects else HeldOut(work.task, work.model, "test", seeds)
-        self.best = Best.none(jax.device_get(self.state.params))
+        self.best = Best.none(jax.device_get(self.params))
         self.first_solved: list[int | None] = [None] * seeds
         self.seconds = 0.0
         watched = self.held_out.some(WATCHED)
         self._flow = jax.jit(jax.vmap(lambda params: _flow_numbers(work, params, watched)))
 
+    @property
+    def params(self) -> Any:
+        """Those of all seeds, for use by this process alone."""
+        return self.machines.here(self.state.params)
+
     def run(self, advance: Callable[[int, str], None], check: Callable[[], None]) -> None:
         """To the last step, or to where patience ends. `advance(n, told)` hears of steps; `check()` may raise."""
-        self.directory.write(METRICS, "")
+        if self.directory:
+            self.directory.write(METRICS, "")
         self._look()
         if self.settings.flow_every:
             self._write(self._flow_rows())
         for stage in self.work.stages:
-            run = steps_of(self.work.learner, stage.plan)
+            run = steps_of(self.work.learner, stage.plan, self.machines.mesh)
+            data = self.machines.everywhere(stage.data)
             while self.step < stage.end:
                 check()
                 began = time.monotonic()
                 count = self._chunk(stage)
-                self.state, metrics = run(self.state, stage.data, self.settings.seeds, self.step, count)
+                self.state, metrics = run(self.state, data, self.settings.seeds, self.step, count)
                 metrics = jax.device_get(metrics)
                 self.seconds += time.monotonic() - began
                 self._check_finite(stage, metrics)
@@ -83,11 +92,12 @@ class Training:
 
     def _look(self) -> None:
         """Held-out scores of every seed; the state and the best one so far to disk."""
-        found = self.held_out.look(self.state.params)
+        params = self.params
+        found = self.machines.of_first(self.held_out.look(params))
         means, quantity = found.means(), self.work.task.criterion.quantity
         values = means["loss"] if quantity == "loss" else -means["accuracy"]
         if self.selects:
-            self.best = self.best.look(values, self.step, jax.device_get(self.state.params))
+            self.best = self.best.look(values, self.step, jax.device_get(params))
         rows = []
         for i, seed in enumerate(self.settings.seeds):
             numbers = {name: float(value[i]) for name, value in means.items()}
@@ -95,15 +105,20 @@ class Training:
             if self.first_solved[i] is None and solved(self.work.task, numbers["loss"], numbers["accuracy"]):
                 self.first_solved[i] = self.step
         self._write(rows)
+        state = self.machines.gather(self.state)
+        if not self.directory:
+            return
         folder = self.directory.path / "checkpoints"
-        checkpoint.save(folder / "last", self.step, self.state)
+        checkpoint.save(folder / "last", self.step, state)
         if self.selects:
             checkpoint.save(folder / "best", self.step, self.best.params, {"steps": self.best.step.tolist()})
 
     def _flow_rows(self) -> list[dict[str, Any]]:
-        """One row for each seed and layer."""
+        """One row for each seed and layer, for the process that writes."""
         rows = []
-        for layer, (curves, slopes) in jax.device_get(self._flow(self.state.params)).items():
+        if not self.directory:
+            return rows
+        for layer, (curves, slopes) in jax.device_get(self._flow(self.params)).items():
             lags = np.unique(np.linspace(0, curves.shape[1] - 1, LAGS).round().astype(int))
             for i, seed in enumerate(self.settings.seeds):
                 rows.append(
@@ -120,8 +135,9 @@ class Training:
         return rows
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        with open(self.directory.path / METRICS, "a") as file:
-            file.write("".join(map(to_json, rows)))
+        if self.directory:
+            with open(self.directory.path / METRICS, "a") as file:
+                file.write("".join(map(to_json, rows)))
 
     def _check_finite(self, stage: Stage, metrics: Any) -> None:
         # A gradient of exactly zero, whose logarithm is -inf, is none of our business.
@@ -136,7 +152,7 @@ class Training:
     def digest(self) -> str:
         """SHA-256 of the parameters of all seeds."""
         sha = hashlib.sha256()
-        for leaf in jax.tree.leaves(jax.device_get(self.state.params)):
+        for leaf in jax.tree.leaves(jax.device_get(self.params)):
             sha.update(f"{leaf.dtype}{leaf.shape}".encode() + np.ascontiguousarray(leaf).tobytes())
         return sha.hexdigest()
 

@@ -1,8 +1,8 @@
 """Which examples a batch holds: a pure function of (seed, step), so that there is no iterator to lose.
 
 A plan tells in two halves: `draw(seed, step)` on the host, a few whole numbers; and `fetch(data, drawn)`, pure, inside
-what is compiled; `fetch(data, drawn, axis)` is a device's part of the batch (`sharing`). `begins(step)` says whether carried states start afresh, `width(step)` to how many steps of time
-the batch is cut: one compilation for each.
+what is compiled; `fetch(data, drawn, axis)` is a device's part of the batch (`sharing`). `begins(step)` says whether
+carried states start afresh, `width(step)` to how many steps of time the batch is cut: one compilation for each.
 """
 
 import functools

@@ -60,8 +60,17 @@ def restore(folder: str | pathlib.Path, like: Any) -> tuple[int, Any, Any]:
 
 
 def _manager(folder: str | pathlib.Path, create: bool) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(create=create, max_to_keep=1, enable_async_checkpointing=False)
-    return ocp.CheckpointManager(pathlib.Path(folder).absolute(), options=options)
+    path, more = pathlib.Path(folder).absolute(), {}
+    if jax.process_count() > 1:  # this process saves, or restores, by itself: the others have no part in it
+        me = jax.process_index()
+        alone = {"primary_host": me, "active_processes": {me}, "barrier_sync_key_prefix": f"process{me}"}
+        more["multiprocessing_options"] = ocp.options.MultiprocessingOptions(**alone)
+        if create:  # which Orbax leaves to its caller then
+            path.mkdir(parents=True, exist_ok=True)
+    options = ocp.CheckpointManagerOptions(
+        create=create and not more, max_to_keep=1, enable_async_checkpointing=False, **more
+    )
+    return ocp.CheckpointManager(path, options=options)
 
 
 def _leaves(tree: Any) -> dict[str, Any]:

@@ -1,0 +1,186 @@
+"""The devices of a run: one, several of this process, or those of several processes; and what lies where on them."""
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.exits import BadInput, Lost
+from experiments.train.options import WAIT, Settings
+from rnnx.training import TrainState, specs
+
+AXIS = "data"
+SILENCE = 20  # seconds after which a process that is not heard counts as gone
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+GONE = ("gloo", "nccl", "coordination", "unavailable", "deadline_exceeded", "connection", "heartbeat")
+
+
+@dataclass(frozen=True)
+class Machines:
+    """`mesh` is None where all is on one device, and nothing below then changes anything.
+
+    Every process draws, computes and looks alike; process 0 alone writes and prints. What is said to be for all is to
+    be called by all, in the same order.
+    """
+
+    mesh: jax.sharding.Mesh | None = None
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.process == 0
+
+    @property
+    def devices(self) -> int:
+        return 1 if self.mesh is None else self.mesh.size
+
+    def place(self, states: TrainState) -> TrainState:
+        """States of K seeds, the same on every process, on the mesh as `steps_of` takes them. For all."""
+        if self.mesh is None:
+            return states
+        parts = zip(states, specs(self.mesh), strict=True)
+        return TrainState(*[self._put(part, spec) for part, spec in parts])
+
+    def everywhere(self, tree: Any) -> Any:
+        """Arrays, the same on every process, whole on every device. For all."""
+        return tree if self.mesh is None else self._put(tree, jax.P())
+
+    def gather(self, states: Any) -> Any:
+        """The inverse of `place`: whole arrays of this process alone, to save. For all."""
+        if self.mesh is None:
+            return states
+        return jax.tree.map(self._whole, states)
+
+    def here(self, tree: Any) -> Any:
+        """What is whole on every device (parameters, metrics), for use by this process alone."""
+        return tree if self.mesh is None else jax.device_get(tree)
+
+    def of_first(self, tree: Any) -> Any:
+        """What process 0 has, host arrays of the same shapes on all. For all."""
+        if self.processes == 1:
+            return tree
+        return jax.tree.map(lambda a: self._of_all(np.asarray(a))[0], tree)
+
+    def any(self, asked: bool) -> bool:
+        """Whether any process is. For all."""
+        return asked if self.processes == 1 else bool(self._of_all(np.asarray(asked, np.uint8)).any())
+
+    def agree(self, told: Any, begins: bool) -> bool:
+        """What process 0 said of `begins`; raises where the processes were not told the same. For all."""
+        if self.processes == 1:
+            return begins
+        mine = np.array([zlib.crc32(repr((told, self.devices)).encode()), begins], np.uint32)
+        found = self._of_all(mine)
+        for other in np.flatnonzero(found[:, 0] != found[0, 0]).tolist():
+            self.part()
+            raise BadInput(
+                f"flag --processes={self.processes}: process {other} has other flags or data than process 0; give all "
+                "processes the same, but for --process"
+            )
+        return bool(found[0, 1])
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Training; at its end the processes part, and what follows is each one's own. Raises Lost if one is gone."""
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:  # XLA's errors are of both kinds
+            if self.processes > 1 and any(word in str(error).lower() for word in GONE):
+                raise Lost("another process of this run is gone") from None
+            raise
+        except Exception:  # of which all have heard
+            self.part()
+            raise
+        self.part()
+
+    def part(self) -> None:
+        if self.processes > 1:
+            jax.distributed.shutdown()
+
+    def _put(self, tree: Any, spec: jax.P) -> Any:
+        assert self.mesh is not None
+        where = jax.sharding.NamedSharding(self.mesh, spec)
+
+        def put(leaf: Any) -> Any:
+            if _is_key(leaf):
+                return jax.random.wrap_key_data(put(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+            whole = np.asarray(leaf)
+            return jax.make_array_from_callback(whole.shape, where, lambda index: whole[index])
+
+        return jax.tree.map(put, tree)
+
+    def _whole(self, leaf: Any) -> Any:
+        if _is_key(leaf):
+            return jax.random.wrap_key_data(self._whole(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        if leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        assert self.mesh is not None
+        everywhere = jax.sharding.NamedSharding(self.mesh, jax.P())
+        return np.asarray(jax.jit(lambda a: a, out_shardings=everywhere)(leaf))
+
+    def _of_all(self, array: np.ndarray) -> np.ndarray:
+        """[processes, ...]: the bytes of every process, since not every dtype travels."""
+        from jax.experimental import multihost_utils
+
+        whole = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+        found = np.asarray(multihost_utils.process_allgather(whole))
+        return np.frombuffer(found.tobytes(), array.dtype).reshape(self.processes, *array.shape)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def assemble(settings: Settings) -> Machines:
+    """The devices that the flags ask for, all processes together; raises BadInput where there are fewer."""
+    if settings.processes is not None:
+        _connect(settings)
+    there = jax.local_device_count()
+    count = there if settings.devices == "all" else int(settings.devices)
+    if count > there:
+        more = f", or set JAX_NUM_CPU_DEVICES={count}" if jax.default_backend() == "cpu" else ""
+        raise BadInput(f"flag --devices={count}: there {_are(there)}; write at most {there}{more}")
+    processes = settings.processes or 1
+    total = count * processes
+    if settings.batch_size % total:
+        most = max(total, settings.batch_size // total * total)
+        raise BadInput(f"flag --batch_size={settings.batch_size}: not a multiple of {total} devices; write e.g. {most}")
+    if total == 1:
+        return Machines()
+    chosen = [device for process in range(processes)
+              for device in sorted(jax.local_devices(process), key=lambda device: device.id)[:count]]  # fmt: skip
+    mesh = jax.make_mesh((total,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=chosen)
+    return Machines(mesh, settings.process or 0, processes)
+
+
+def _are(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"
+
+
+def _connect(settings: Settings) -> None:
+    """Returns when all processes have come together. XLA may end the process if they do not (`watched`)."""
+    host, port = settings.coordinator.rsplit(":", 1)
+    if settings.process == 0 and not settings.coordinator_bind and host not in LOOPBACK:
+        raise BadInput(
+            f"flag --coordinator={settings.coordinator}: process 0 listens to its own machine alone; to hear others, "
+            f"on a network that you trust, write --coordinator_bind={host}"
+        )
+    bind = settings.coordinator_bind or ("[::1]" if host == "[::1]" else "127.0.0.1")
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself
+    try:
+        jax.distributed.initialize(
+            settings.coordinator,
+            settings.processes,
+            settings.process,
+            initialization_timeout=WAIT,
+            heartbeat_timeout_seconds=SILENCE,
+            shutdown_timeout_seconds=WAIT,
+            coordinator_bind_address=f"{bind}:{port}",
+        )
+    except (RuntimeError, ValueError):
+        raise BadInput(settings.absent) from None
