@@ -17,7 +17,7 @@ flags.disclaim_key_flags()  # the flags are the program's that calls `define`, a
 
 PROGRAM = "train"
 MACHINES = ("devices", "coordinator", "process", "processes", "coordinator_bind")  # change no result but by rounding
-WAIT = 45  # seconds for several processes to come together
+WAIT = 55  # seconds for several processes to come together
 LOCAL = ("out", "format", "dry_run", *MACHINES)  # flags that change no result
 SMOKE = {"units": 8, "length": None, "steps": 6, "batch_size": 4, "seeds": [0, 1], "flow_every": 2, "eval_every": 2}
 

@@ -1,0 +1,187 @@
+"""One run on several devices and in several processes: the same numbers, and an end in one line when one is gone."""
+
+import os
+import signal
+import socket
+import time
+
+import jax
+import numpy as np
+import processes
+import pytest
+from absl.flags import IllegalFlagValueError
+
+from experiments import quick
+from experiments.exits import BadInput
+from experiments.train.build import prepare
+from experiments.train.machines import assemble
+from experiments.train.options import WAIT, settings_of
+from rnnx.training import checkpoint
+
+SMALL = ("--cell=gru", "--length=6", "--units=3", "--batch_size=4", "--steps=6", "--eval_every=3", "--flow_every=0",
+         "--seeds=0,3", "--dropout=0.3")  # fmt: skip
+CARRIED = ("--task=text", "--cell=lstm", "--length=6", "--units=3", "--batch_size=4", "--steps=6", "--eval_every=3",
+           "--flow_every=0", "--embedding=3")  # fmt: skip
+LATE = 60 + 30  # seconds until nothing may be left, and what a busy machine takes to start
+
+
+def start(devices: int, *flags: str):
+    env = {**os.environ, "XLA_FLAGS": quick.flags(), "JAX_NUM_CPU_DEVICES": str(devices), "JAX_ENABLE_X64": "1"}
+    return processes.start("train", *flags, env=env)
+
+
+def end(process, timeout: float = 240) -> tuple[int, str, str]:
+    """(status, standard output, standard error); whatever still runs after `timeout` is ended, and that is an error."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return process.returncode, out, err
+
+
+def port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def pair(*flags: str, devices: int = 2):
+    """Two processes of one run."""
+    where = f"--coordinator=127.0.0.1:{port()}"
+    return [start(devices, *flags, where, f"--process={i}", "--processes=2") for i in (0, 1)]
+
+
+def until_it_trains(path, both):
+    metrics, began = path / "metrics.jsonl", time.monotonic()
+    while not (metrics.exists() and '"step": 60,' in metrics.read_text()):
+        time.sleep(0.2)
+        assert time.monotonic() < began + 240 and both[0].poll() is None, end(both[0], 10)
+
+
+def losses(path) -> np.ndarray:
+    return np.array([row["loss"] for row in processes.rows(path / "metrics.jsonl")])
+
+
+def test_two_processes_of_two_devices_train_as_one(tmp_path):
+    """All losses of updates and looks; one process writes, and prints; the control is another seed."""
+    both = pair(*SMALL, "--devices=all", f"--out={tmp_path / 'many'}")
+    ends = [end(process) for process in both]
+    assert [status for status, *_ in ends] == [0, 0], ends
+    assert "adding (urnn, length 6), gru" in ends[0][1] and "Gloo" not in ends[0][1]
+    assert ends[1][1] == "" and ends[1][2] == ""
+    status, _, err = end(start(1, *SMALL, f"--out={tmp_path / 'one'}"))
+    assert status == 0, err
+    got, want = losses(tmp_path / "many"), losses(tmp_path / "one")
+    assert len(got) == 2 * (6 + 3)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert np.abs(got[::2] / want[1::2] - 1).max() > 1e-3
+    record = processes.strict((tmp_path / "many" / "run.json").read_text())
+    assert record["machines"] == {"devices": 4, "processes": 2} and record["status"] == "complete"
+    flags = (tmp_path / "many" / "config.flags").read_text()
+    assert flags == (tmp_path / "one" / "config.flags").read_text() and "processes" not in flags
+
+
+@pytest.mark.full
+def test_carried_states_lie_on_all_devices_and_are_saved_whole(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on the mat and the dog sat on the log; " * 40)
+    given = (*CARRIED, f"--data={text}")
+    ends = [end(process) for process in pair(*given, "--devices=2", f"--out={tmp_path / 'many'}")]
+    assert [status for status, *_ in ends] == [0, 0], ends
+    status, _, err = end(start(1, *given, f"--out={tmp_path / 'one'}"))
+    assert status == 0, err
+    np.testing.assert_allclose(losses(tmp_path / "many"), losses(tmp_path / "one"), rtol=1e-6)
+
+    settings = settings_of(processes.strict((tmp_path / "one" / "run.json").read_text())["flags"])
+    keys = jax.vmap(jax.random.key)(np.arange(1, dtype=np.uint32))
+    like = jax.eval_shape(jax.vmap(prepare(settings).learner.init), keys)
+    one, many = (checkpoint.restore(tmp_path / name / "checkpoints" / "last", like)[1] for name in ("one", "many"))
+    for a, b in zip(*(jax.tree.leaves((tree.states, tree.params)) for tree in (one, many)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_process_is_killed_the_other_ends_with_a_line(victim, tmp_path):
+    both = pair(*SMALL, "--steps=1000000", "--eval_every=50", f"--out={tmp_path / 'run'}", devices=1)
+    try:
+        until_it_trains(tmp_path / "run", both)
+        both[victim].send_signal(signal.SIGKILL)
+        status, _, err = end(both[1 - victim], 60)
+    finally:
+        for process in both:
+            process.kill()
+    lines = [line for line in err.splitlines() if " it/s, " not in line]
+    assert status == 75 and len(lines) == 1 and "another process of this run is gone" in lines[0], (status, err)
+
+
+@pytest.mark.full
+def test_one_interrupted_process_stops_both(tmp_path):
+    both = pair(*SMALL, "--steps=1000000", "--eval_every=50", f"--out={tmp_path / 'run'}", devices=1)
+    try:
+        until_it_trains(tmp_path / "run", both)
+        both[1].send_signal(signal.SIGTERM)
+        ends = [end(process, 60) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [status for status, *_ in ends] == [75, 75] and all("interrupted" in err for *_, err in ends), ends
+    assert processes.strict((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_process_that_stays_alone_ends_with_a_line(process, tmp_path):
+    where = f"--coordinator=127.0.0.1:{port()}"
+    begun = start(1, *SMALL, where, f"--process={process}", "--processes=2", f"--out={tmp_path / 'run'}")
+    status, out, err = end(begun, WAIT + LATE)
+    assert status == 2 and out == "" and len(err.splitlines()) == 1, (status, err)
+    assert err.startswith(f"error: flag {where}: ") and f"within {WAIT} s; start all 2" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.full
+def test_processes_of_other_flags_are_told_apart(tmp_path):
+    where = f"--coordinator=127.0.0.1:{port()}"
+    both = [start(1, *SMALL, f"--units={3 + i}", where, f"--process={i}", "--processes=2", f"--out={tmp_path / 'run'}")
+            for i in (0, 1)]  # fmt: skip
+    for status, _, err in map(end, both):
+        assert status == 2 and "process 1 has other flags or data than process 0" in err, err
+    assert not (tmp_path / "run").exists()
+
+
+# ----------------------------------------------------------------------------------------- inside this process
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"devices": "2"}, "flag --devices=2: there is 1; write at most 1, or set JAX_NUM_CPU_DEVICES=2"),
+        ({"processes": "2"}, "flag --processes=2: --coordinator is not given; several processes need all of"),
+        ({"process": "0"}, "flag --process=0: --coordinator is not given"),
+        ({"coordinator": "localhost:1", "process": "2", "processes": "2"}, "flag --process=2: there are --processes=2"),
+        ({"coordinator_bind": "0.0.0.0"}, "flag --coordinator_bind=0.0.0.0: there is one process; leave it out"),
+        (
+            {"coordinator": "192.0.2.1:29511", "process": "0", "processes": "2"},
+            "flag --coordinator=192.0.2.1:29511: process 0 listens to its own machine alone; to hear others",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_line(flags, message):
+    with pytest.raises(BadInput) as error:
+        assemble(settings_of({"smoke": "true", **flags}))
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["29511", "127.0.0.1", ":29511", "a:0", "a:99999"])
+def test_an_address_is_a_host_and_a_port(address):
+    with pytest.raises(IllegalFlagValueError, match="write e.g. 127.0.0.1:29511"):
+        settings_of({"coordinator": address, "process": "0", "processes": "2"})
+
+
+def test_one_process_on_two_devices(tmp_path):
+    """`all` of them; a batch that they cannot share is refused before anything is written."""
+    status, _, err = end(start(2, *SMALL, "--devices=all", "--batch_size=3", f"--out={tmp_path / 'run'}"))
+    assert (status, err) == (2, "error: flag --batch_size=3: not a multiple of 2 devices; write e.g. 2\n")
+    assert not (tmp_path / "run").exists()
