@@ -87,9 +87,11 @@ def _learn(
             if machines.any(interrupts.asked):
                 raise exits.Interrupted
 
-        progress.begin("compiling")
+        if machines.first:
+            progress.begin("compiling")
         training.run(advance, check)
-        progress.finish()
+        if machines.first:
+            progress.finish()
     return training
 
 

@@ -32,6 +32,8 @@ def start(devices: int, *flags: str):
 
 def end(process, timeout: float = 240) -> tuple[int, str, str]:
     """(status, standard output, standard error); whatever still runs after `timeout` is ended, and that is an error."""
+    if process.stdout.closed:
+        return process.returncode, "", ""
     try:
         out, err = process.communicate(timeout=timeout)
     finally:
@@ -112,6 +114,7 @@ def test_when_one_process_is_killed_the_other_ends_with_a_line(victim, tmp_path)
     finally:
         for process in both:
             process.kill()
+            end(process, 10)
     lines = [line for line in err.splitlines() if " it/s, " not in line]
     assert status == 75 and len(lines) == 1 and "another process of this run is gone" in lines[0], (status, err)
 
@@ -126,6 +129,7 @@ def test_one_interrupted_process_stops_both(tmp_path):
     finally:
         for process in both:
             process.kill()
+            end(process, 10)
     assert [status for status, *_ in ends] == [75, 75] and all("interrupted" in err for *_, err in ends), ends
     assert processes.strict((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
 
