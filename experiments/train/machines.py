@@ -61,10 +61,18 @@ class Machines:
         return tree if self.mesh is None else jax.device_get(tree)
 
     def of_first(self, tree: Any) -> Any:
-        """What process 0 has, host arrays of the same shapes on all. For all."""
+        """What process 0 has, where the others have arrays of the same shapes: what it has restored, then to `place`,
+        or has measured. For all.
+        """
         if self.processes == 1:
             return tree
-        return jax.tree.map(lambda a: self._of_all(np.asarray(a))[0], tree)
+
+        def sent(leaf: Any) -> Any:
+            if _is_key(leaf):
+                return jax.random.wrap_key_data(sent(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+            return self._of_all(np.asarray(leaf))[0]
+
+        return jax.tree.map(sent, tree)
 
     def any(self, asked: bool) -> bool:
         """Whether any process is. For all."""

@@ -12,7 +12,9 @@ from rnnx.training.batches import cut
 from rnnx.training.learner import Learner, Metrics, TrainState
 
 
-def steps_of(learner: Learner, plan: Any, mesh: jax.sharding.Mesh | None = None) -> Callable[..., Any]:
+def steps_of(
+    learner: Learner, plan: Any, mesh: jax.sharding.Mesh | None = None
+) -> Callable[..., tuple[TrainState, Metrics]]:
     """run(states, data, seeds, first, count) -> (states, metrics [count, K]).
 
     `states` is a TrainState of K seeds, leaves [K, ...], and is used up. Batches are those of `plan` from step `first`

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import jax
@@ -176,6 +178,35 @@ def test_what_does_not_fit_is_one_line(flags, message):
     with pytest.raises(BadInput) as error:
         assemble(settings_of({"smoke": "true", **flags}))
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_what_is_saved_goes_on_any_number_of_devices():
+    """Placed on four devices, gathered, placed on two: the same arrays and keys, the carried states divided."""
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "4", "PYTHONPATH": str(processes.ROOT)}
+    told = subprocess.run([sys.executable, "-c", PLACED], env=env, capture_output=True, text=True, timeout=240)
+    assert told.returncode == 0 and told.stdout.split() == ["4", "2", "1"], told.stderr
+
+
+PLACED = """
+import jax, numpy as np
+from experiments.train.machines import Machines
+from rnnx.training import TrainState
+states = np.arange(16.0).reshape(2, 8)
+first = TrainState({"w": np.ones((2, 3))}, (), np.zeros(2, np.int32), jax.random.split(jax.random.key(1)), None, states)
+for count in (4, 2, 1):
+    devices = jax.devices()[:count]
+    mesh = jax.make_mesh((count,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=devices)
+    placed = Machines(mesh).place(first)
+    assert placed.states.sharding.shard_shape((2, 8)) == (2, 8 // count)
+    assert placed.params["w"].sharding.shard_shape((2, 3)) == (2, 3)
+    back = Machines(mesh).gather(placed)
+    assert isinstance(back.states, np.ndarray)
+    for a, b in zip(jax.tree.leaves(first._replace(key=None)), jax.tree.leaves(back._replace(key=None)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(jax.random.key_data(first.key), jax.random.key_data(back.key))
+    first = back
+    print(count)
+"""
 
 
 @pytest.mark.parametrize("address", ["29511", "127.0.0.1", ":29511", "a:0", "a:99999"])
