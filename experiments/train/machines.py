@@ -148,20 +148,23 @@ def assemble(settings: Settings) -> Machines:
     """The devices that the flags ask for, all processes together; raises BadInput where there are fewer."""
     if settings.processes is not None:
         _connect(settings)
-    there = jax.local_device_count()
-    count = there if settings.devices == "all" else int(settings.devices)
-    if count > there:
-        more = f", or set JAX_NUM_CPU_DEVICES={count}" if jax.default_backend() == "cpu" else ""
-        raise BadInput(f"flag --devices={count}: there {_are(there)}; write at most {there}{more}")
     processes = settings.processes or 1
-    total = count * processes
+    owned = [sorted(jax.local_devices(i), key=lambda device: device.id) for i in range(processes)]
+    if settings.devices != "all":
+        count = int(settings.devices)
+        there = min(map(len, owned))
+        if count > there:
+            more = f", or set JAX_NUM_CPU_DEVICES={count}" if jax.default_backend() == "cpu" else ""
+            where = "there" if processes == 1 else "in some process there"
+            raise BadInput(f"flag --devices={count}: {where} {_are(there)}; write at most {there}{more}")
+        owned = [some[:count] for some in owned]
+    chosen = [device for some in owned for device in some]
+    total = len(chosen)
     if settings.batch_size % total:
-        most = max(total, settings.batch_size // total * total)
-        raise BadInput(f"flag --batch_size={settings.batch_size}: not a multiple of {total} devices; write e.g. {most}")
+        near = max(total, settings.batch_size // total * total)
+        raise BadInput(f"flag --batch_size={settings.batch_size}: not a multiple of {total} devices; write e.g. {near}")
     if total == 1:
         return Machines()
-    chosen = [device for process in range(processes)
-              for device in sorted(jax.local_devices(process), key=lambda device: device.id)[:count]]  # fmt: skip
     mesh = jax.make_mesh((total,), (AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=chosen)
     return Machines(mesh, settings.process or 0, processes)
 
@@ -172,6 +175,7 @@ def _are(count: int) -> str:
 
 def _connect(settings: Settings) -> None:
     """Returns when all processes have come together. XLA may end the process if they do not (`watched`)."""
+    assert settings.coordinator
     host, port = settings.coordinator.rsplit(":", 1)
     if settings.process == 0 and not settings.coordinator_bind and host not in LOOPBACK:
         raise BadInput(
