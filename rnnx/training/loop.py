@@ -62,13 +62,13 @@ def steps_of(
     return run
 
 
-def specs(mesh: jax.sharding.Mesh) -> TrainState:
+def specs(mesh: jax.sharding.Mesh) -> Any:
     """How the states of K seeds lie on a mesh: those carried from batch to batch are divided, the rest is everywhere.
 
     A prefix of such a TrainState, of `jax.P`.
     """
-    everywhere = jax.P()
-    return TrainState(*[everywhere] * (len(TrainState._fields) - 1), jax.P(None, _axis(mesh)))
+    divided = {"states": jax.P(None, _axis(mesh))}
+    return TrainState._make(divided.get(name, jax.P()) for name in TrainState._fields)
 
 
 def _axis(mesh: jax.sharding.Mesh) -> str:
