@@ -16,3 +16,7 @@ class NonFinite(Exception):
 
 class Interrupted(Exception):
     """Asked to stop; the same command resumes."""
+
+
+class Lost(Exception):
+    """Another process of the run is gone; the same command, given to all of them, goes on."""

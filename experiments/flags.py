@@ -147,6 +147,24 @@ def free(words: str, strip: bool = True) -> flags.ArgumentParser:
     return _Kind(read, words, strip)
 
 
+def count_or_all(most: int) -> flags.ArgumentParser:
+    """A whole number from 1 on, or the word `all`."""
+    example = "write a number such as 4, or all"
+    return _Kind(lambda text: text if text == "all" else _whole(text, 1, most, example), "a number, or all")
+
+
+def address() -> flags.ArgumentParser:
+    """HOST:PORT, such as 127.0.0.1:29511."""
+
+    def read(text: str) -> str:
+        host, _, port = text.rpartition(":")
+        if not host or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+            raise ValueError(f"{text!r} is not HOST:PORT; write e.g. 127.0.0.1:29511")
+        return text
+
+    return _Kind(read, "HOST:PORT, e.g. 127.0.0.1:29511")
+
+
 def spec(names: Sequence[str], example: str) -> flags.ArgumentParser:
     """One name with options in brackets, as `cells` takes many."""
 
@@ -265,6 +283,11 @@ def start(
 ) -> int:
     """Read the flags, do the work of a program, and tell what went wrong: the exit status."""
     parse(argv, values, words)
+    return guarded(work, interrupted)
+
+
+def guarded(work: Callable[[], int], interrupted: str) -> int:
+    """The exit status of work that may end badly, which is told in one line."""
     try:
         return work()
     except exits.BadInput as error:
@@ -274,6 +297,9 @@ def start(
         return exits.NON_FINITE
     except (exits.Interrupted, KeyboardInterrupt):
         sys.stderr.write(f"{interrupted}\n")
+        return exits.INTERRUPTED
+    except exits.Lost as error:
+        sys.stderr.write(f"error: {error}; {interrupted}\n")
         return exits.INTERRUPTED
 
 

@@ -19,9 +19,13 @@ class Interrupts:
     def __init__(self):
         self._asked = threading.Event()
 
+    @property
+    def asked(self) -> bool:
+        return self._asked.is_set()
+
     def check(self) -> None:
         """Called by the work wherever it can stop without loss."""
-        if self._asked.is_set():
+        if self.asked:
             raise Interrupted
 
     def run(self, work: Callable[[], Any]) -> Any:

@@ -15,16 +15,27 @@ from absl import flags
 from experiments import flags as kinds
 from experiments.train.options import Settings, define
 
+INTERRUPTED = "interrupted: what was trained is kept, the same command goes on"
+
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
         kinds.before_jax(settings.smoke, settings.deterministic, settings.debug_nans)
-        from experiments.train import program  # imports JAX
 
-        return program.run(settings, argv)
+        def train() -> int:
+            from experiments.train import program  # imports JAX
 
-    return kinds.start(argv, work, "interrupted: what was trained is kept, the same command goes on", values)
+            return program.run(settings, argv)
+
+        if settings.processes is None or settings.dry_run:
+            return train()
+        from experiments.train.watched import watched
+
+        gone = f"another process of this run is gone; {INTERRUPTED}"
+        return watched(lambda: kinds.guarded(train, INTERRUPTED), settings.absent, gone)
+
+    return kinds.start(argv, work, INTERRUPTED, values)
 
 
 if __name__ == "__main__":

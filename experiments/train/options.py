@@ -16,7 +16,9 @@ from experiments.tables import FORMATS
 flags.disclaim_key_flags()  # the flags are the program's that calls `define`, and stand in its --help
 
 PROGRAM = "train"
-LOCAL = ("checkpoint_every", "keep", "out", "format", "dry_run")  # flags that change no result
+MACHINES = ("devices", "coordinator", "process", "processes", "coordinator_bind")  # change no result but by rounding
+WAIT = 55  # seconds for several processes to come together
+LOCAL = ("checkpoint_every", "keep", "out", "format", "dry_run", *MACHINES)  # flags that change no result
 SMOKE = {"units": 8, "length": None, "steps": 6, "batch_size": 4, "seeds": [0, 1], "flow_every": 2, "eval_every": 2}
 
 _VARIANTS = "; ".join(f"{task}: {', '.join(variants)}" for task, variants in names.VARIANTS.items())
@@ -97,6 +99,16 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(kinds.whole(1, 10**9), "max_skips", 10, "Updates of a seed that may be skipped; one more stops the run.")
     flag(kinds.free("a directory"), "out", None, "Directory of the run. By default runs/train/<hash of flags>.")
     flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
+    flag(kinds.count_or_all(10**4), "devices", 1, "Devices of this process that share a batch: a number, or all.")
+    flag(kinds.address(), "coordinator", None, "Of several processes: HOST:PORT where process 0 is found.")
+    flag(kinds.whole(0, 10**4), "process", None, "Of several processes: which one this is, from 0.")
+    flag(kinds.whole(2, 10**4), "processes", None, "Of several processes: how many there are.")
+    flag(
+        kinds.free("an address"),
+        "coordinator_bind",
+        None,
+        "Address on which process 0 listens; by default this machine alone hears it. Nothing asks who connects.",
+    )
     kinds.switch(
         "smoke",
         "Try everything in seconds: small sizes wherever no flag says otherwise, compiled without optimisation.",
@@ -157,6 +169,11 @@ class Settings:
     deterministic: bool
     debug_nans: bool
     dry_run: bool
+    devices: int | str = 1  # or "all"
+    coordinator: str | None = None
+    process: int | None = None
+    processes: int | None = None
+    coordinator_bind: str | None = None
 
     @classmethod
     def read(cls, values: Any = flags.FLAGS) -> "Settings":
@@ -181,6 +198,7 @@ class Settings:
             raise BadInput(f"flag --epochs={made['epochs']}: --steps is given too; give one of them")
         if made["epochs"]:
             made["steps"] = None
+        _check_processes(made)
         made["data"] = os.path.abspath(made["data"]) if made["data"] else ""
         made["curriculum"] = tuple(made["curriculum"] or ())
         seeds = made["seeds"]
@@ -193,9 +211,36 @@ class Settings:
         return {name: spelled(name, value) for name, value in {**told, **canonical}.items()
                 if value not in (None, "", ())}  # fmt: skip
 
+    @property
+    def absent(self) -> str:
+        """What to say where several processes did not come together."""
+        who = "not all processes came" if self.process == 0 else "process 0 did not answer"
+        return (
+            f"flag --coordinator={self.coordinator}: {who} within {WAIT} s; start all {self.processes} of them, "
+            "--process=0 on that host, on a free port"
+        )
+
     def directory(self, resolved: dict[str, str]) -> str:
         """--out, or a name made of the resolved flags, so that the same command finds its run again."""
         return self.out or directory(PROGRAM, resolved)
+
+
+def _check_processes(made: dict[str, Any]) -> None:
+    names = ("coordinator", "process", "processes")
+    given = [name for name in names if made[name] is not None]
+    missing = [name for name in names if made[name] is None]
+    if given and missing:
+        raise BadInput(
+            f"flag --{given[0]}={made[given[0]]}: --{missing[0]} is not given; several processes need all of "
+            "--coordinator=HOST:PORT --process=I --processes=N"
+        )
+    if given and made["process"] >= made["processes"]:
+        raise BadInput(
+            f"flag --process={made['process']}: there are --processes={made['processes']}, numbered from 0; write at "
+            f"most {made['processes'] - 1}"
+        )
+    if made["coordinator_bind"] and not given:
+        raise BadInput(f"flag --coordinator_bind={made['coordinator_bind']}: there is one process; leave it out")
 
 
 def variant(task: str, given: str | None) -> str:

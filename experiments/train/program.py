@@ -1,9 +1,11 @@
 """The run itself: prepare, train, test, write, show."""
 
+import contextlib
 import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from experiments import exits, tables
@@ -13,6 +15,7 @@ from experiments.record import SCHEMA, data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory, digest
 from experiments.train import figure, report
 from experiments.train.build import FLOPS, Work, kind_of, prepare
+from experiments.train.machines import Machines, assemble
 from experiments.train.options import PROGRAM, Settings
 from experiments.train.train import METRICS, Training
 from rnnx.tasks import solved
@@ -28,61 +31,114 @@ def run(settings: Settings, argv: list[str]) -> int:
 
 
 def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
+    machines = Machines() if settings.dry_run else assemble(settings)
     work = prepare(settings)
     told = settings.resolved(
         cell=work.cell, length=str(work.task.length), steps="" if settings.epochs else str(work.steps)
     )
     directory = RunDirectory(settings.directory(told), PROGRAM, told)
-    directory.claim()
+    machines.alone(directory.claim)
     if settings.dry_run:
         sys.stdout.write(describe(settings, work, directory))
         return exits.OK
-    with directory.hold():
-        earlier = directory.claim()  # now that nobody else is there
-        if not (earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())):
-            _train(settings, work, directory, argv, earlier, interrupts)
+    machines.agree((told, data_digest(work.task) if machines.processes > 1 else None))
+    with contextlib.ExitStack() as stack:
+
+        def enter() -> dict[str, Any] | None:
+            stack.enter_context(directory.hold())
+            return directory.claim()  # now that nobody else is there
+
+        earlier = machines.alone(enter)
+        complete = earlier and earlier["status"] == "complete" and directory.has(METRICS, SUMMARY, *figure.files())
+        if machines.any(machines.first and not complete):
+            entry = machines.alone(lambda: _entry(settings, work, directory, argv, machines, earlier))
+            if entry:
+                _train(settings, work, directory, entry, machines, interrupts)
+            else:
+                _learn(settings, work, None, machines, interrupts, lambda: None)
+    machines.part()
+    if not machines.first:
+        return exits.OK
     summary = json.loads((directory.path / SUMMARY).read_text())
     sys.stdout.write(show(summary, settings.format))
     directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
     return exits.OK
 
 
-def _train(
+def _entry(
     settings: Settings,
     work: Work,
     directory: RunDirectory,
     argv: list[str],
+    machines: Machines,
     earlier: dict[str, Any] | None,
-    interrupts: Interrupts,
-) -> None:
-    """Begin, or go on where an earlier start was cut short, to the end."""
+) -> dict[str, Any]:
+    """What run.json says when this start begins."""
     data, seeds = data_digest(work.task), list(settings.seeds)
     if earlier and earlier["data_sha256"] != data:
         raise exits.BadInput(f"flag --out={directory.path}: its run read other data; write another --out")
-    entry = record(PROGRAM, argv, directory.flags, smoke=settings.smoke, seeds=seeds, data_sha256=data)
-    entry["starts"] = [*(earlier or {}).get("starts", []), {k: entry[k] for k in ("started", "git", "packages")}]
-    began = time.monotonic()
-    training = Training(settings, work, directory)
-    try:
-        directory.begin(entry)
-        if entry["git"] and entry["git"]["dirty"]:
-            directory.write(DIFF, source_diff())
+    shared = {"devices": machines.devices, "processes": machines.processes}
+    entry = record(PROGRAM, argv, directory.flags, smoke=settings.smoke, seeds=seeds, data_sha256=data, machines=shared)
+    told = {name: entry[name] for name in ("started", "git", "packages", "machines")}
+    return entry | {"starts": [*(earlier or {}).get("starts", []), told]}
+
+
+def _learn(
+    settings: Settings,
+    work: Work,
+    directory: RunDirectory | None,
+    machines: Machines,
+    interrupts: Interrupts,
+    begin: Callable[[], None],
+) -> Training:
+    """Training itself; the part of it in which all processes have part."""
+    with machines.together():
+        training = Training(settings, work, directory, machines)
+        machines.alone(begin)
         training.resume()
         progress = Progress(work.steps, training.step)
 
         def advance(steps: int, told: str) -> None:
-            progress.label = told
-            progress.advance(steps)
+            if machines.first:
+                progress.label = told
+                progress.advance(steps)
 
-        progress.begin("compiling")
-        training.run(advance, interrupts.check)
-        progress.finish()
+        def check() -> None:
+            if machines.any(interrupts.asked):
+                raise exits.Interrupted
+
+        if machines.first:
+            progress.begin("compiling")
+        training.run(advance, check)
+        if machines.first:
+            progress.finish()
+    return training
+
+
+def _train(
+    settings: Settings,
+    work: Work,
+    directory: RunDirectory,
+    entry: dict[str, Any],
+    machines: Machines,
+    interrupts: Interrupts,
+) -> None:
+    """Begin, or go on where an earlier start was cut short, to the end."""
+    began = time.monotonic()
+    try:
+
+        def begin() -> None:
+            directory.begin(entry)
+            if entry["git"] and entry["git"]["dirty"]:
+                directory.write(DIFF, source_diff())
+
+        training = _learn(settings, work, directory, machines, interrupts, begin)
         summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
         directory.write_json(SUMMARY, summary)
         for name, content in figure.draw(directory.lines(METRICS), summary).items():
             directory.write(name, content)
-    except (exits.Interrupted, exits.NonFinite) as error:
-        status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
+    except (exits.Interrupted, exits.Lost, exits.NonFinite) as error:
+        status = "non-finite" if isinstance(error, exits.NonFinite) else "interrupted"
         directory.write_json(RECORD, entry | {"status": status, "ended": now()})
         raise
     except checkpoint.NoCheckpoint as error:
@@ -104,7 +160,7 @@ def _space(directory: RunDirectory) -> str:
 
 def _summary(settings: Settings, work: Work, training: Training) -> dict[str, Any]:
     """What came out, seed by seed and on average."""
-    last = training.test.look(training.state.params).means()
+    last = training.test.look(training.params).means()
     best = training.test.look(training.best.params).means() if training.best else last
     rows = []
     for i, seed in enumerate(settings.seeds):

@@ -21,6 +21,7 @@ from experiments.run_directory import RunDirectory
 from experiments.tables import to_json
 from experiments.train.build import Stage, Work
 from experiments.train.held_out import HeldOut
+from experiments.train.machines import Machines
 from experiments.train.options import Settings
 from rnnx.diagnostics import slope
 from rnnx.tasks import solved
@@ -49,8 +50,9 @@ def start(work: Work, seeds: tuple[int, ...]) -> Progress:
 class Training:
     """One run on its way."""
 
-    def __init__(self, settings: Settings, work: Work, directory: RunDirectory):
-        self.settings, self.work, self.directory = settings, work, directory
+    def __init__(self, settings: Settings, work: Work, directory: RunDirectory | None, machines: Machines):
+        self.settings, self.work, self.machines = settings, work, machines
+        self.directory = directory  # None: another process writes
         self.step, self.saved, self.seconds = 0, -1, 0.0
         seeds = len(settings.seeds)
         self.watched_split = "valid" if work.selects else "test"
@@ -63,16 +65,28 @@ class Training:
         self._flow = jax.jit(jax.vmap(lambda params: _flow_numbers(work, params, watched)))
 
     @property
-    def checkpoints(self) -> pathlib.Path:
-        return self.directory.path / CHECKPOINTS
+    def params(self) -> Any:
+        """Those of all seeds, for use by this process alone."""
+        return self.machines.here(self.state.params)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint that is whole, if there is one; what was written since is made again."""
-        if not checkpoint.steps(self.checkpoints):
+        """Go on from the newest checkpoint that is whole, if there is one; what was written since is made again.
+
+        For all processes: the first one's files decide.
+        """
+        self.machines.alone(self._restore)
+        if self.machines.processes > 1:
+            self._follow()
+        self.state = self.machines.place(self.state)
+
+    def _restore(self) -> None:
+        assert self.directory
+        checkpoints = self.directory.path / CHECKPOINTS
+        if not checkpoint.steps(checkpoints):
             self.directory.write(METRICS, "")
             return
         like = jax.eval_shape(lambda: start(self.work, self.settings.seeds))
-        found = checkpoint.restore(self.checkpoints, like, rejected=_say, quarantine=True)
+        found = checkpoint.restore(checkpoints, like, rejected=_say, quarantine=True)
         self.step, (self.state, params), told = found
         self.saved = self.step
         self.first_solved, self.seconds = told["first_solved"], told["seconds"]
@@ -80,6 +94,15 @@ class Training:
             self.best = Best(*(np.array(told["best"][name]) for name in ("value", "step", "since")), params)
         with open(self.directory.path / METRICS, "r+b") as file:
             file.truncate(told["metrics_bytes"])
+
+    def _follow(self) -> None:
+        """Be where the first process is."""
+        solved_at = np.array([-1 if step is None else step for step in self.first_solved])
+        here = np.array([self.step, self.saved]), np.array(self.seconds), solved_at, self.state, self.best
+        numbers, seconds, solved_at, self.state, self.best = self.machines.of_first(here)
+        self.step, self.saved = numbers.tolist()
+        self.seconds = float(seconds)
+        self.first_solved = [None if step < 0 else step for step in solved_at.tolist()]
 
     def run(self, advance: Callable[[int, str], None], check: Callable[[], None]) -> None:
         """To the last update, or to where patience ends. `advance(n, told)` hears of updates; `check()` may raise."""
@@ -89,7 +112,8 @@ class Training:
                 self._write(self._flow_rows())
             self.save()
         for stage in self.work.stages:
-            run = steps_of(self.work.learner, stage.plan)
+            run = steps_of(self.work.learner, stage.plan, self.machines.mesh)
+            data = self.machines.everywhere(stage.data)
             while self.step < stage.end and not self._exhausted():
                 try:
                     check()
@@ -98,7 +122,7 @@ class Training:
                     raise
                 began = time.monotonic()
                 count = self._chunk(stage)
-                self.state, metrics = run(self.state, stage.data, self.settings.seeds, self.step, count)
+                self.state, metrics = run(self.state, data, self.settings.seeds, self.step, count)
                 metrics = jax.device_get(metrics)
                 self.seconds += time.monotonic() - began
                 self._check_finite(stage, metrics)
@@ -118,20 +142,26 @@ class Training:
         return self.best is not None and self.best.exhausted(self.settings.patience)
 
     def _progress(self) -> Progress:
-        return Progress(self.state, None if self.best is None else self.best.params)
+        """Whole arrays of this process. For all processes."""
+        return Progress(self.machines.gather(self.state), None if self.best is None else self.best.params)
 
     def save(self) -> None:
-        """All that the rest of the run depends on, whole on the disk when this returns."""
+        """All that the rest of the run depends on, whole on the disk when this returns. For all processes."""
         if self.saved == self.step:
             return
+        progress = self._progress()
+        self.machines.alone(lambda: self._save(progress))
+        self.saved = self.step
+
+    def _save(self, progress: Progress) -> None:
+        assert self.directory
         with open(self.directory.path / METRICS, "rb") as file:
             os.fsync(file.fileno())
             size = os.fstat(file.fileno()).st_size
         told = {"metrics_bytes": size, "first_solved": self.first_solved, "seconds": self.seconds}
         if self.best is not None:
             told["best"] = {name: getattr(self.best, name).tolist() for name in ("value", "step", "since")}
-        checkpoint.save(self.checkpoints, self.step, self._progress(), told, keep=self.settings.keep)
-        self.saved = self.step
+        checkpoint.save(self.directory.path / CHECKPOINTS, self.step, progress, told, keep=self.settings.keep)
 
     def _due(self, every: int) -> bool:
         return bool(every) and self.step % every == 0
@@ -146,11 +176,12 @@ class Training:
 
     def _look(self) -> None:
         """Held-out scores of every seed; the state and the best one so far to disk."""
-        found = self.held_out.look(self.state.params)
+        params = self.params
+        found = self.machines.of_first(self.held_out.look(params))
         means, quantity = found.means(), self.work.task.criterion.quantity
         values = means["loss"] if quantity == "loss" else -means["accuracy"]
         if self.best is not None:
-            self.best = self.best.look(values, self.step, self.state.params)
+            self.best = self.best.look(values, self.step, params)
         rows = []
         for i, seed in enumerate(self.settings.seeds):
             numbers = {name: float(value[i]) for name, value in means.items()}
@@ -160,9 +191,11 @@ class Training:
         self._write(rows)
 
     def _flow_rows(self) -> list[dict[str, Any]]:
-        """One row for each seed and layer."""
+        """One row for each seed and layer, for the process that writes."""
         rows = []
-        for layer, (curves, slopes) in jax.device_get(self._flow(self.state.params)).items():
+        if not self.directory:
+            return rows
+        for layer, (curves, slopes) in jax.device_get(self._flow(self.params)).items():
             lags = np.unique(np.linspace(0, curves.shape[1] - 1, LAGS).round().astype(int))
             for i, seed in enumerate(self.settings.seeds):
                 rows.append(
@@ -179,8 +212,9 @@ class Training:
         return rows
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        with open(self.directory.path / METRICS, "a") as file:
-            file.write("".join(map(to_json, rows)))
+        if self.directory:
+            with open(self.directory.path / METRICS, "a") as file:
+                file.write("".join(map(to_json, rows)))
 
     def _check_finite(self, stage: Stage, metrics: Any) -> None:
         """Raise where an update could not be made, or too many could not; the state before is kept in crash/."""
@@ -195,20 +229,27 @@ class Training:
             "step": self.step + step,
             "leaf": _bad_leaf(metrics, step, seed),
         }
-        crash = self.directory.path / "crash"
-        if self.step + step not in checkpoint.steps(crash):
-            checkpoint.save(crash, self.step + step, self._progress(), where)
+        progress = self._progress()
+        self.machines.alone(lambda: self._keep(progress, where))
         told = ", ".join(f"{name} {value}" for name, value in where.items())
         often = f" ({limit} updates were left out before)" if limit else ""
         raise NonFinite(
-            f"not finite: {told}{often}; the state before is in {crash}; write a smaller --learning_rate than "
+            f"not finite: {told}{often}; the state before is in {self._crash}; write a smaller --learning_rate than "
             f"{self.settings.learning_rate:g}, or a --clip_norm"
         )
+
+    @property
+    def _crash(self) -> pathlib.Path:
+        return (self.directory.path if self.directory else pathlib.Path("process 0's directory")) / "crash"
+
+    def _keep(self, progress: Progress, where: dict[str, Any]) -> None:
+        if where["step"] not in checkpoint.steps(self._crash):
+            checkpoint.save(self._crash, where["step"], progress, where)
 
     def digest(self) -> str:
         """SHA-256 of the parameters of all seeds."""
         sha = hashlib.sha256()
-        for leaf in jax.tree.leaves(jax.device_get(self.state.params)):
+        for leaf in jax.tree.leaves(jax.device_get(self.params)):
             sha.update(f"{leaf.dtype}{leaf.shape}".encode() + np.ascontiguousarray(leaf).tobytes())
         return sha.hexdigest()
 

@@ -22,6 +22,7 @@ def norm_penalty(
     states: Any = None,
     *,
     squared: bool = True,
+    axis: str | None = None,
 ) -> Array:
     """How far the gradient is from keeping its norm over one step, [].
 
@@ -31,6 +32,9 @@ def norm_penalty(
     Its derivative is the immediate one: states and delta_t are held constant, only J_t depends on the parameters.
     Steps with |delta_t|^2 below 1e-20, padding and the first step are left out. All leaves of the state count together.
     `states`, leaves [B, ...], are where sequences start from, if not afresh.
+
+    Inside `jax.shard_map`, `axis` is a mesh axis among whose devices a batch is divided: the mean of the results over
+    devices is then Omega of the whole batch, however unequally the counted steps lie.
 
     Source: Pascanu, Mikolov & Bengio 2013 (arXiv:1211.5063), eq. 9 (norms) and eq. 10 (their squares, as in the
     authors' code). Cost: about four forward passes beside the gradient; memory O(B T) states.
@@ -51,7 +55,10 @@ def norm_penalty(
         zero = q == 0
         q = jnp.where(zero, q, jnp.sqrt(jnp.where(zero, jnp.ones_like(q), q)))
     terms = jnp.where(counted, jnp.square(q - 1), jnp.zeros_like(q))
-    return jnp.sum(terms) / jnp.maximum(jnp.sum(counted), 1).astype(q.dtype)
+    if axis is None:
+        return jnp.sum(terms) / jnp.maximum(jnp.sum(counted), 1).astype(q.dtype)
+    everywhere = jnp.maximum(jax.lax.psum(jnp.sum(counted), axis), 1).astype(q.dtype)
+    return jnp.sum(terms) * jax.lax.axis_size(axis) / everywhere
 
 
 def _backward(cell: Any, params: Any, weights: Any, loss: Any, example: Example, state: Any) -> Any:

@@ -1,6 +1,5 @@
 """The engine of the native kernel: what a cell is to it, and the two calls with the axes of the seam."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rnnx.kernels.cpu import call
+from rnnx.kernels.cpu.program import traced_once
 from rnnx.scans.loop import Loop
 from rnnx.scans.native_form import Form, form_of
 from rnnx.scans.native_programs import programs_of
@@ -20,7 +20,7 @@ MANY, SHORT = 24 * 2**20, 80  # bytes of gates and states; numbers that a gate s
 tree_map = jax.tree.map
 
 
-@functools.lru_cache(maxsize=256)
+@traced_once(256)
 def refusal(cell: Any) -> str | None:
     """Why the kernel has no form of the cell, or no program for its update."""
     try:

@@ -7,7 +7,6 @@ as gates that the input alone drives.
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from jax import Array
 from rnnx.cells import parts
 from rnnx.kernels.cpu import linear
 from rnnx.kernels.cpu.call import Shape
+from rnnx.kernels.cpu.program import traced_once
 from rnnx.kernels.cpu.rows import Uncut, cut
 from rnnx.scans.associative import depends
 from rnnx.scans.gates import gates_of, row_list
@@ -50,7 +50,7 @@ class Refused(NotImplementedError):
     """Why a cell has no such form."""
 
 
-@functools.lru_cache(maxsize=256)
+@traced_once(256)
 def form_of(cell: Any, structure: Any, shapes: tuple) -> Form:
     """The form of a cell for weights, state and x of one step, flattened. Raises NotImplementedError."""
     weights, state, x = structure.unflatten(jax.ShapeDtypeStruct(*shape) for shape in shapes)

@@ -1,13 +1,12 @@
 """The tables of a cell's update and of its derivative, and what of its gates is kept between them."""
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rnnx.kernels.cpu.program import Graph, Program, assemble, trace
+from rnnx.kernels.cpu.program import Graph, Program, assemble, trace, traced_once
 
 _UNARY = {"tanh", "logistic", "exp", "expm1", "log", "log1p", "sqrt", "abs", "sign", "floor"}
 
@@ -22,7 +21,7 @@ class Programs(NamedTuple):
     row_of: tuple[int, ...]
 
 
-@functools.lru_cache(maxsize=512)
+@traced_once(512)
 def programs_of(form: Any, given: tuple[bool, ...], store: bool, weights: bool) -> Programs:
     """given: the leaves whose states have cotangents. weights: whether those of the rows are asked for."""
     shape = form.shape

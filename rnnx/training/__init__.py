@@ -4,7 +4,7 @@ from rnnx.training.batches import Epochs, Fresh, Streams
 from rnnx.training.clipping import Clip, Clipped
 from rnnx.training.layer_flow import layer_flow
 from rnnx.training.learner import NONFINITE, Learner, Metrics, TrainState
-from rnnx.training.loop import steps_of
+from rnnx.training.loop import specs, steps_of
 from rnnx.training.objectives import OfCell, OfNetwork
 from rnnx.training.rule import OPTIMIZERS, SCHEDULES, Rule
 from rnnx.training.scores import Scores, evaluate, scores
@@ -30,5 +30,6 @@ __all__ = [
     "evaluate",
     "layer_flow",
     "scores",
+    "specs",
     "steps_of",
 ]

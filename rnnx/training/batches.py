@@ -1,8 +1,8 @@
 """Which examples a batch holds: a pure function of (seed, step), so that there is no iterator to lose.
 
 A plan tells in two halves: `draw(seed, step)` on the host, a few whole numbers; and `fetch(data, drawn)`, pure, inside
-what is compiled. `begins(step)` says whether carried states start afresh, `width(step)` to how many steps of time
-the batch is cut: one compilation for each.
+what is compiled; `fetch(data, drawn, axis)` is a device's part of the batch (`sharing`). `begins(step)` says whether
+carried states start afresh, `width(step)` to how many steps of time the batch is cut: one compilation for each.
 """
 
 import functools
@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from rnnx.tasks import batch
+from rnnx.training.sharing import own
 from rnnx.types import Example
 
 
@@ -34,8 +35,11 @@ class Fresh:
     def draw(self, seed: int, step: int) -> np.ndarray:
         return np.array([seed, step], np.uint32)
 
-    def fetch(self, data: Any, drawn: Array) -> Example:
-        return batch(self.task, data, jax.random.fold_in(jax.random.key(drawn[0]), drawn[1]), self.size)
+    def fetch(self, data: Any, drawn: Array, axis: str | None = None) -> Example:
+        key = jax.random.fold_in(jax.random.key(drawn[0]), drawn[1])
+        if axis is None:
+            return batch(self.task, data, key, self.size)
+        return jax.vmap(self.task.sample, (None, 0))(data, own(jax.random.split(key, self.size), axis))
 
     def begins(self, step: int) -> bool:
         del step
@@ -92,8 +96,8 @@ class Epochs:
         epoch, index = self._place(step)
         return self._orders(seed, epoch)[index]
 
-    def fetch(self, data: Any, drawn: Array) -> Example:
-        return jax.vmap(self.task.example, (None, 0))(data, drawn)
+    def fetch(self, data: Any, drawn: Array, axis: str | None = None) -> Example:
+        return jax.vmap(self.task.example, (None, 0))(data, own(drawn, axis))
 
     def begins(self, step: int) -> bool:
         del step
@@ -127,8 +131,8 @@ class Streams:
         shift = int(_order(seed, epoch, spare + 1)[0]) if self._shifted else 0
         return (np.arange(self.size) * self._lane + shift + index * self.task.length).astype(np.int32)
 
-    def fetch(self, data: Any, drawn: Array) -> Example:
-        return jax.vmap(self.task.example, (None, 0))(data, drawn)
+    def fetch(self, data: Any, drawn: Array, axis: str | None = None) -> Example:
+        return jax.vmap(self.task.example, (None, 0))(data, own(drawn, axis))
 
     def begins(self, step: int) -> bool:
         return step % self.per_epoch == 0

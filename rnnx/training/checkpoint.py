@@ -153,11 +153,19 @@ def _set_aside(folder: pathlib.Path, step: int) -> None:
 
 def _manager(folder: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
     """`keep` None: to read, and leave everything as it is."""
+    writes, more = keep is not None, {}
+    if jax.process_count() > 1:  # this process saves, or restores, by itself: the others have no part in it
+        me = jax.process_index()
+        alone = {"primary_host": me, "active_processes": {me}, "barrier_sync_key_prefix": f"process{me}"}
+        more["multiprocessing_options"] = ocp.options.MultiprocessingOptions(**alone)
+        if writes:  # which Orbax leaves to its caller then
+            folder.mkdir(parents=True, exist_ok=True)
     options = ocp.CheckpointManagerOptions(
-        create=keep is not None,
+        create=writes and not more,
         max_to_keep=keep,
         enable_async_checkpointing=False,
-        cleanup_tmp_directories=keep is not None,
+        cleanup_tmp_directories=writes,
+        **more,
     )
     return ocp.CheckpointManager(folder, options=options)
 

@@ -10,6 +10,7 @@ from jax import Array
 from rnnx.training.clipping import Clip, Clipped
 from rnnx.training.objectives import OfCell, OfNetwork
 from rnnx.training.rule import Rule
+from rnnx.training.sharing import devices, mean
 from rnnx.types import Example, one_of
 
 NONFINITE = ("stop", "skip")
@@ -73,21 +74,29 @@ class Learner:
 
     def begin(self, params: Any, key: Array) -> TrainState:
         """The state that starts from given parameters."""
-        states = self._fresh(params) if self.carry else None
+        states = self._fresh(params, self.carry) if self.carry else None
         none, one = jnp.zeros((), jnp.int32), jnp.ones(())
         return TrainState(params, self.rule.init(params), none, key, one, states, none)
 
-    def update(self, state: TrainState, batch: Example, begins: Array | None = None) -> tuple[TrainState, Metrics]:
-        """One step on a batch, leaves leading with B. `begins`: bool [], carried states start afresh here."""
+    def update(
+        self, state: TrainState, batch: Example, begins: Array | None = None, axis: str | None = None
+    ) -> tuple[TrainState, Metrics]:
+        """One step on a batch, leaves leading with B. `begins`: bool [], carried states start afresh here.
+
+        Inside `jax.shard_map`, `axis` is the mesh axis among whose devices the batch and the carried states are
+        divided: each has its part of them, and all make the same step (`steps_of` does all that).
+        """
         key_drop, key_noise = jax.random.split(jax.random.fold_in(state.key, state.step))
         states = state.states
         if self.carry and begins is not None:
-            fresh = self._fresh(state.params)
+            fresh = self._fresh(state.params, self.carry // devices(axis))
             states = jax.tree.map(lambda a, b: jnp.where(begins, a, b), fresh, states)
-        loss, gradients, finals = self.model.estimate(state.params, batch, states, key_drop)
+        loss, gradients, finals = self.model.estimate(state.params, batch, states, key_drop, axis)
+        loss, gradients = mean((loss, gradients), axis)
         omega = jnp.zeros_like(loss)
         if self.penalty:
-            omega, more = jax.value_and_grad(self.model.penalty)(state.params, batch, states, self.squared)
+            penalised = jax.value_and_grad(self.model.penalty)(state.params, batch, states, self.squared, axis)
+            omega, more = mean(penalised, axis)
             gradients = jax.tree.map(lambda g, m: g + self.penalty * m, gradients, more)
         gradients, clipped = self.clip(gradients)
         rate = self.rule.rate(state.step) * state.rate
@@ -105,8 +114,8 @@ class Learner:
         chosen = jax.tree.map(lambda a, b: jnp.where(made, a, b), after._replace(key=None), held._replace(key=None))
         return chosen._replace(key=before.key, left_out=before.left_out + (~made).astype(jnp.int32))
 
-    def _fresh(self, params: Any) -> Any:
-        """The states that B sequences start from: those after no step."""
+    def _fresh(self, params: Any, count: int) -> Any:
+        """The states that `count` sequences start from: those after no step."""
         none = jax.tree.map(lambda a: jnp.zeros((0, *a.shape[1:]), a.dtype), self.example)
         state, _ = self.model.outputs(params, none._replace(length=None))
-        return jax.tree.map(lambda a: jnp.broadcast_to(a, (self.carry, *a.shape)), state)
+        return jax.tree.map(lambda a: jnp.broadcast_to(a, (count, *a.shape)), state)

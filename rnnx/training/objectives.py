@@ -13,6 +13,7 @@ from rnnx.gradients import BPTT, Estimate, norm_penalty
 from rnnx.networks import Pure
 from rnnx.networks.alone import dot, layers_alone, recurrent_layers
 from rnnx.scans import scan
+from rnnx.training.sharing import devices, own
 from rnnx.types import Example, step_loss
 
 
@@ -32,12 +33,14 @@ class OfCell:
         del key
         return scan(self.cell, params, example.xs, state, length=example.length)
 
-    def estimate(self, params: Any, batch: Example, states: Any = None, key: Array | None = None) -> Estimate:
-        del key
+    def estimate(
+        self, params: Any, batch: Example, states: Any = None, key: Array | None = None, axis: str | None = None
+    ) -> Estimate:
+        del key, axis  # the mean over devices is its caller's to take
         return self.estimator(self.cell, self.loss, params, batch, states)
 
-    def penalty(self, params: Any, batch: Example, states: Any, squared: bool) -> Array:
-        return norm_penalty(self.cell, params, batch, self.loss, states, squared=squared)
+    def penalty(self, params: Any, batch: Example, states: Any, squared: bool, axis: str | None = None) -> Array:
+        return norm_penalty(self.cell, params, batch, self.loss, states, squared=squared, axis=axis)
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,12 @@ class OfNetwork:
         """(final states, ys [T, O]) of one sequence; a single answer stands at every step."""
         return self.network.outputs(params, example, state, key=key)
 
-    def estimate(self, params: Any, batch: Example, states: Any = None, key: Array | None = None) -> Estimate:
-        """`key` draws what is dropped; None is evaluation."""
-        keys = None if key is None else jax.random.split(key, batch.weights.shape[0])
+    def estimate(
+        self, params: Any, batch: Example, states: Any = None, key: Array | None = None, axis: str | None = None
+    ) -> Estimate:
+        """`key` draws what is dropped; None is evaluation. With `axis`, `batch` is a device's part of a batch."""
+        examples = batch.weights.shape[0]
+        keys = None if key is None else own(jax.random.split(key, devices(axis) * examples), axis)
 
         def run(params: Any, example: Example, state: Any, key: Array | None) -> tuple[Array, Any]:
             final, ys = self.outputs(params, example, state, key)
@@ -71,12 +77,14 @@ class OfNetwork:
         (value, finals), gradients = jax.value_and_grad(mean, has_aux=True)(params)
         return Estimate(value, gradients, finals)
 
-    def penalty(self, params: Any, batch: Example, states: Any, squared: bool) -> Array:
+    def penalty(self, params: Any, batch: Example, states: Any, squared: bool, axis: str | None = None) -> Array:
         """The sum over recurrent layers, each with its own states and its own part of the gradient."""
         alone = layers_alone(self.network, jax.lax.stop_gradient(params), batch, self.loss, states)
         live = recurrent_layers(self.network, params)
         parts = [
-            norm_penalty(layer.cell, live[path].params.get_value(), layer.batch, dot, layer.states, squared=squared)
+            norm_penalty(
+                layer.cell, live[path].params.get_value(), layer.batch, dot, layer.states, squared=squared, axis=axis
+            )
             for path, layer in alone.items()
         ]
         return sum(parts[1:], parts[0])

@@ -15,7 +15,7 @@ import processes
 import pytest
 
 RUN = ("--cell=elman", "--length=6", "--units=4", "--batch_size=2", "--steps=60", "--eval_every=20", "--flow_every=0",
-       "--seeds=0,3", "--checkpoint_every=10")  # fmt: skip
+       "--seeds=0,3", "--checkpoint_every=10", "--keep=4")  # fmt: skip
 ROOT = processes.ROOT
 
 
@@ -122,20 +122,23 @@ def test_a_second_process_is_refused_and_the_first_unharmed(tmp_path, whole):
     _, err = processes.run("train", *slow, f"--out={path}", status=2)
     assert re.search(rf"process {first.pid} on \S+ is at work there", err) and len(err.splitlines()) == 1
     first.send_signal(signal.SIGUSR2)
-    assert first.wait(60) == 75
+    first.communicate(timeout=60)
+    assert first.returncode == 75
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path):
     path = tmp_path / "run"
     process = processes.start("train", *RUN, "--steps=200000", f"--out={path}")
     while not (path / "metrics.jsonl").exists():
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGSTOP)  # so that it cannot end a chunk between the two
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
     began = time.monotonic()
-    assert process.wait(30) in (128 + signal.SIGINT, 128 + signal.SIGTERM) and time.monotonic() - began < 5
+    process.communicate(timeout=30)
+    assert process.returncode in (128 + signal.SIGINT, 128 + signal.SIGTERM) and time.monotonic() - began < 5
 
 
 def test_a_full_disk_is_told_and_harms_nothing(cut, whole):

@@ -4,6 +4,7 @@ The function is traced to a jaxpr of elementwise primitives over [N] and scalars
 that are added become one operation, and what is read no more gives its row to what comes next. Booleans are 0 and 1.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -101,6 +102,24 @@ class Graph:
 
 def _operands(node: tuple) -> tuple:
     return () if node[0] in ("input", "constant") else node[1:]
+
+
+def traced_once(size: int) -> Callable[[Callable[..., Any]], Any]:
+    """`functools.lru_cache` for what traces: as outside any mesh, whoever asks first.
+
+    Inside `jax.shard_map` some of JAX's operations are traced with a `reshard`, for which the table has no code.
+    """
+
+    def wrap(function: Callable[..., Any]) -> Any:
+        @functools.lru_cache(maxsize=size)
+        @functools.wraps(function)
+        def alone(*args: Any) -> Any:
+            with jax.sharding.use_abstract_mesh(jax.sharding.AbstractMesh((), ())):
+                return function(*args)
+
+        return alone
+
+    return wrap
 
 
 def trace(function: Callable[..., Any], units: int, dtypes: Any) -> tuple[Graph, list[int]]:
