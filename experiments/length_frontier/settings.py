@@ -129,8 +129,9 @@ class Settings:
         made["variant"] = options.variant(made["task"].name, made["variant"])
         made["lengths"] = tuple(sorted(made["lengths"] or LENGTHS[made["task"].name]))
         made["learning_rates"] = tuple(sorted(made["learning_rates"]))
-        if len(made["lengths"]) < 2:
-            raise BadInput(f"flag --lengths={made['lengths'][0]}: a frontier lies between lengths; write two or more")
+        shortest, *longer = made["lengths"]
+        if not longer:
+            raise BadInput(f"flag --lengths={shortest}: a frontier lies between lengths; write two or more")
         return cls(**made)
 
     def resolved(self, cells: list[str]) -> dict[str, str]:

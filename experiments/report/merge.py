@@ -117,7 +117,7 @@ def _units(program: str, runs: list[Run]) -> tuple[Rows, list[str], dict[str, np
             curves = [found[key][2] for key in there if key[:3] == (c, t, s)]
             if len({len(curve) for curve in curves if curve is not None}) != 1:
                 raise BadInput(f"{shown(runs[0].path)}/flow.npz: damaged, curves of {shown(c)} T={t} differ in length")
-            arrays[f"{c}/{t}/{s}/state_mean"] = np.stack(curves)  # pyright: ignore[reportArgumentType]
+            arrays[f"{c}/{t}/{s}/state_mean"] = np.stack(curves)  # pyright: ignore[reportArgumentType, reportCallIssue]
     wanted = dict.fromkeys((c, t, k) for run in runs for c in _cells(run) for t in _numbers(run, "lengths")
                            for k in _numbers(run, "seeds"))  # fmt: skip
     have = {(c, t, k) for c, t, _, k in there}

@@ -134,7 +134,7 @@ class _Folder:
         path = self.root / name
         return path.is_symlink() or path.exists()
 
-    def bytes(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         path = self.root / name
         try:
             real = path.resolve(strict=True)
@@ -153,11 +153,11 @@ class _Folder:
         raise BadInput(f"{shown(self.given)}/{where}: damaged, {shown(what)}; run its command anew, or leave it out")
 
     def json(self, name: str) -> Any:
-        return self._value(name, self.bytes(name))
+        return self._value(name, self.content(name))
 
     def rows(self, name: str, may_be_torn: bool) -> tuple[Rows, bool]:
         """The rows of a file with one a line, and whether the last was cut off."""
-        *lines, rest = self.bytes(name).split(b"\n")
+        *lines, rest = self.content(name).split(b"\n")
         if rest and not may_be_torn:
             self.damaged(f"{name}:{len(lines) + 1}", "its last line has no end")
         return [self._value(f"{name}:{i}", line) for i, line in enumerate(lines, 1)], bool(rest)
@@ -263,7 +263,7 @@ SCORES = {"loss": _number, "step_loss": _number, "accuracy": _number}
 
 def _curves(folder: _Folder, rows: Rows) -> dict[str, np.ndarray]:
     """The mean norms by lag that belong to the rows, [seeds, lags]."""
-    data = folder.bytes(FLOW)
+    data = folder.content(FLOW)
     seeds: dict[str, list[int]] = {}
     for row in rows:
         seeds.setdefault(f"{row['cell']}/{row['length']}/{row['trained_steps']}/state_mean", []).append(row["seed"])
@@ -302,4 +302,4 @@ def _digests(folder: _Folder, record: dict[str, Any]) -> dict[str, tuple[str, st
     told = record.get("files_sha256", {})
     if not isinstance(told, dict) or not all(name in FILES and _text(sha) for name, sha in told.items()):
         folder.damaged(RECORD, "'files_sha256' speaks of other files than results")
-    return {name: (sha, digest(folder.bytes(name))) for name, sha in told.items()}
+    return {name: (sha, digest(folder.content(name))) for name, sha in told.items()}

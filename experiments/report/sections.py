@@ -75,7 +75,7 @@ def _norms(grids: Sequence[Grid], with_figures: bool) -> Made:
     for grid in grids:
         found = norms.summarise(grid.rows)
         lines += [(grid, line) for line in found]
-        made += [tables.Table(f"{grid.title}: {title}", *rest) for title, *rest in norms.tables_of(found)]
+        made += [each._replace(title=f"{grid.title}: {each.title}") for each in norms.tables_of(found)]
         rows += [row | {"cell": _figure_text(grid.named(row["cell"]))} for row in grid.rows]
         for name, curves in grid.arrays.items():
             cell, place = _cell_of(name)
@@ -99,7 +99,7 @@ def _frontiers(grids: Sequence[Grid], with_figures: bool) -> Made:
             edge = edges[line["cell"]]
             lines.append((grid, line | {"frontier": edge["length"], "frontier_beyond": edge["beyond"]}))
         if found:
-            made += [tables.Table(f"{grid.title}: {title}", *rest) for title, *rest in frontier.tables_of(found)]
+            made += [each._replace(title=f"{grid.title}: {each.title}") for each in frontier.tables_of(found)]
         shown += [line | {"cell": _figure_text(grid.named(line["cell"]))} for line in found]
     title = f"{_figure_text(_title(grids))}, {_said(grids, 'units')} units, {_said(grids, 'steps')} updates"
     return made, lines, frontier_figure.draw(shown, title, PNG) if shown and with_figures else {}

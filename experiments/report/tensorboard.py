@@ -31,7 +31,7 @@ def claim(path: str) -> pathlib.Path:
 
 def write(folder: pathlib.Path, grids: Sequence[Grid]) -> None:
     """A run of TensorBoard for each grid of training and seed."""
-    from tensorboardX import SummaryWriter
+    from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
 
     folder.mkdir(parents=True, exist_ok=True)
     for grid in grids:

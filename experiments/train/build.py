@@ -228,7 +228,7 @@ def _stages(settings: Settings, task: Any) -> tuple[int, tuple[Stage, ...]]:
             )
         steps = settings.epochs * per_epoch
     ends = [steps * (i + 1) // len(plans) for i in range(len(plans))]
-    return steps, tuple(Stage(*parts, end) for parts, end in zip(plans, ends, strict=True))
+    return steps, tuple(Stage(task, data, plan, end) for (task, data, plan), end in zip(plans, ends, strict=True))
 
 
 def _plan(settings: Settings, task: Any, data: Any) -> Any:

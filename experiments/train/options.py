@@ -247,9 +247,10 @@ def variant(task: str, given: str | None) -> str:
     """The variant of a task, its first unless another is given."""
     chosen = given or names.VARIANTS[task][0]
     try:
-        return kinds.word(names.VARIANTS[task]).parse(chosen)
+        kinds.word(names.VARIANTS[task]).parse(chosen)
     except ValueError as error:
         raise BadInput(f"flag --variant={chosen}: for --task={task}, {error}") from None
+    return chosen
 
 
 def settings_of(resolved: dict[str, str]) -> Settings:

@@ -91,7 +91,8 @@ class Training:
         self.saved = self.step
         self.first_solved, self.seconds = told["first_solved"], told["seconds"]
         if self.best is not None:
-            self.best = Best(*(np.array(told["best"][name]) for name in ("value", "step", "since")), params)
+            value, step, since = (np.array(told["best"][name]) for name in ("value", "step", "since"))
+            self.best = Best(value, step, since, params)
         with open(self.directory.path / METRICS, "r+b") as file:
             file.truncate(told["metrics_bytes"])
 
@@ -257,7 +258,7 @@ class Training:
 def _flow_numbers(work: Work, params: Any, watched: Any) -> dict[str, Any]:
     """{layer: (mean curve by lag [T], its slope)}"""
     found = layer_flow(work.model, params, watched)
-    reach = np.asarray(work.task.steps) if watched.length is None else jax.numpy.min(watched.length)
+    reach = work.task.steps if watched.length is None else jax.numpy.min(watched.length)
     return {layer: (flow.state.mean, slope(flow.state.mean, reach)) for layer, flow in found.items()}
 
 
