@@ -56,18 +56,19 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     promised = [ROWS, FLOW, *TABLES, *figure.files()]
     if missing or not (earlier and earlier["status"] == "complete") or not directory.has(*promised):
         told["starts"] = [*(earlier or {}).get("starts", []), {k: told[k] for k in ("started", "git", "packages")}]
-        directory.begin(told)
-        if told["git"] and told["git"]["dirty"]:
-            directory.write(DIFF, source_diff())
-        else:
-            (directory.path / DIFF).unlink(missing_ok=True)
-        try:
-            _measure(directory, units, missing, data, done, arrays, interrupts)
-        except (exits.Interrupted, exits.NonFinite) as error:
-            status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
-            directory.write_json(RECORD, told | {"status": status, "ended": now()})
-            raise
-        _finish(directory, told)
+        with directory.hold():
+            directory.begin(told)
+            if told["git"] and told["git"]["dirty"]:
+                directory.write(DIFF, source_diff())
+            else:
+                (directory.path / DIFF).unlink(missing_ok=True)
+            try:
+                _measure(directory, units, missing, data, done, arrays, interrupts)
+            except (exits.Interrupted, exits.NonFinite) as error:
+                status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
+                directory.write_json(RECORD, told | {"status": status, "ended": now()})
+                raise
+            _finish(directory, told)
     lines = summarise(directory.lines(ROWS))
     machine = settings.format in ("csv", "json")
     sys.stdout.write(("" if machine else remark(settings.shard)) + show(lines, settings.format))

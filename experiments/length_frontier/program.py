@@ -73,15 +73,16 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
         started = earlier["started_first"] if earlier else now()
         entry = record(PROGRAM, argv, flags, smoke=settings.smoke, seeds=list(settings.seeds), started_first=started)
         entry["starts"] = [*(earlier or {}).get("starts", []), {k: entry[k] for k in ("started", "git", "packages")}]
-        directory.begin(entry)
-        if entry["git"] and entry["git"]["dirty"]:
-            directory.write(DIFF, source_diff())
-        try:
-            _measure(directory, units, missing, done, interrupts)
-        except exits.Interrupted:
-            directory.write_json(RECORD, entry | {"status": "interrupted", "ended": now()})
-            raise
-        _finish(directory, settings, entry)
+        with directory.hold():
+            directory.begin(entry)
+            if entry["git"] and entry["git"]["dirty"]:
+                directory.write(DIFF, source_diff())
+            try:
+                _measure(directory, units, missing, done, interrupts)
+            except exits.Interrupted:
+                directory.write_json(RECORD, entry | {"status": "interrupted", "ended": now()})
+                raise
+            _finish(directory, settings, entry)
     lines = json.loads((directory.path / SUMMARY).read_text())["rows"]
     lines = [
         line | {"median_steps": math.inf if line["median_steps"] is None else line["median_steps"]} for line in lines
