@@ -5,7 +5,6 @@ metrics.jsonl had then, are all that the rest depends on.
 """
 
 import hashlib
-import math
 import os
 import pathlib
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 from experiments.exits import Interrupted, NonFinite
 from experiments.run_directory import RunDirectory
 from experiments.tables import to_json
+from experiments.train import rows
 from experiments.train.build import Stage, Work
 from experiments.train.held_out import HeldOut
 from experiments.train.machines import Machines
@@ -30,7 +30,6 @@ from rnnx.training import Best, TrainState, checkpoint, layer_flow, steps_of
 METRICS, CHECKPOINTS = "metrics.jsonl", "checkpoints"
 WATCHED = 8  # sequences that the flow is measured on
 CHUNK = 25  # updates in one call at most: seconds between two looks at the world
-LAGS = 33  # points of a curve by lag, in a row
 
 
 class Progress(NamedTuple):
@@ -127,7 +126,7 @@ class Training:
                 metrics = jax.device_get(metrics)
                 self.seconds += time.monotonic() - began
                 self._check_finite(stage, metrics)
-                self._write(step_rows(self.settings.seeds, self.step, metrics))
+                self._write(rows.of_steps(self.settings.seeds, self.step, metrics))
                 self.step += count
                 advance(count, f"loss {np.mean(metrics.loss[-1]):.4g}")
                 if self._due(self.settings.flow_every):
@@ -183,39 +182,24 @@ class Training:
         values = means["loss"] if quantity == "loss" else -means["accuracy"]
         if self.best is not None:
             self.best = self.best.look(values, self.step, params)
-        rows = []
+        lines = []
         for i, seed in enumerate(self.settings.seeds):
             numbers = {name: float(value[i]) for name, value in means.items()}
-            rows.append({"kind": "look", "step": self.step, "seed": seed, "split": self.watched_split, **numbers})
+            lines.append({"kind": "look", "step": self.step, "seed": seed, "split": self.watched_split, **numbers})
             if self.first_solved[i] is None and solved(self.work.task, numbers["loss"], numbers["accuracy"]):
                 self.first_solved[i] = self.step
-        self._write(rows)
+        self._write(lines)
 
     def _flow_rows(self) -> list[dict[str, Any]]:
         """One row for each seed and layer, for the process that writes."""
-        rows = []
         if not self.directory:
-            return rows
-        for layer, (curves, slopes) in jax.device_get(self._flow(self.params)).items():
-            lags = np.unique(np.linspace(0, curves.shape[1] - 1, LAGS).round().astype(int))
-            for i, seed in enumerate(self.settings.seeds):
-                rows.append(
-                    {
-                        "kind": "flow",
-                        "step": self.step,
-                        "seed": seed,
-                        "layer": layer,
-                        "slope_log10_per_step": float(slopes[i]),
-                        "lags": lags.tolist(),
-                        "log10_norms": [float(f"{curves[i, lag]:.5g}") for lag in lags],
-                    }
-                )
-        return rows
+            return []
+        return rows.of_flow(self.settings.seeds, self.step, jax.device_get(self._flow(self.params)))
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
+    def _write(self, lines: list[dict[str, Any]]) -> None:
         if self.directory:
             with open(self.directory.path / METRICS, "a") as file:
-                file.write("".join(map(to_json, rows)))
+                file.write("".join(map(to_json, lines)))
 
     def _check_finite(self, stage: Stage, metrics: Any) -> None:
         """Raise where an update could not be made, or too many could not; the state before is kept in crash/."""
@@ -228,7 +212,7 @@ class Training:
             "length": stage.task.length,
             "seed": self.settings.seeds[seed],
             "step": self.step + step,
-            "leaf": _bad_leaf(metrics, step, seed),
+            "leaf": rows.bad_leaf(metrics, step, seed),
         }
         progress = self._progress()
         self.machines.alone(lambda: self._keep(progress, where))
@@ -262,53 +246,5 @@ def _flow_numbers(work: Work, params: Any, watched: Any) -> dict[str, Any]:
     return {layer: (flow.state.mean, slope(flow.state.mean, reach)) for layer, flow in found.items()}
 
 
-def _bad_leaf(metrics: Any, step: int, seed: int) -> str:
-    """The first of loss, penalty and blocks of the gradient that is not finite."""
-    for name in ("loss", "penalty"):
-        if not np.isfinite(getattr(metrics, name)[step, seed]):
-            return name
-    norms = ((name, leaf[step, seed]) for name, leaf in _blocks(metrics).items())
-    return next((name for name, norm in norms if not norm < np.inf), "gradient")
-
-
-def _blocks(metrics: Any) -> dict[str, Any]:
-    """{path of an array of parameters: log10 norms of its gradient}"""
-    leaves = jax.tree_util.tree_leaves_with_path(metrics.gradient.log10_blocks)
-    return {jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", ""): leaf for path, leaf in leaves}
-
-
 def _say(line: str) -> None:
     sys.stderr.write(f"warning: {line}\n")
-
-
-def step_rows(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[str, Any]]:
-    """One row for each step and seed, of metrics [S, K]."""
-    blocks = _blocks(metrics)
-    rows = []
-    for s in range(len(metrics.loss)):
-        for k, seed in enumerate(seeds):
-            row = {
-                "kind": "step",
-                "step": first + s,
-                "seed": seed,
-                "loss": _digits(metrics.loss[s, k]),
-                "log10_gradient_norm": _digits(metrics.gradient.log10_norm[s, k]),
-                "log10_block_norms": {name: _digits(leaf[s, k]) for name, leaf in blocks.items()},
-                "learning_rate": _digits(metrics.learning_rate[s, k]),
-            }
-            clipped = {
-                name: _digits(getattr(metrics.gradient, name)[s, k]) for name in ("by_norm", "by_value", "by_block")
-            }
-            rows.append(
-                row | {f"clipped_{name}": share for name, share in clipped.items() if share or name == "by_norm"}
-            )
-            if not metrics.finite[s, k]:
-                rows[-1]["left_out"] = True
-            if metrics.penalty[s, k]:
-                rows[-1]["penalty"] = _digits(metrics.penalty[s, k])
-    return rows
-
-
-def _digits(number: Any) -> float:
-    """The seven digits that a float32 holds."""
-    return float(f"{float(number):.7g}") if math.isfinite(number) else float(number)
