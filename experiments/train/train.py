@@ -175,7 +175,7 @@ class Training:
         return min(ends) - self.step
 
     def _look(self) -> None:
-        """Held-out scores of every seed; the state and the best one so far to disk."""
+        """Held-out scores of every seed, and which look was its best."""
         params = self.params
         found = self.machines.of_first(self.held_out.look(params))
         means, quantity = found.means(), self.work.task.criterion.quantity
