@@ -3,7 +3,7 @@
 import io
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
 MARKERS = "osD^vPX"
 DASHES = ("-", "--", ":", "-.")  # when the colours are used up
+DPI = 200  # of PNG
 FLOAT32_ENDS = -126 * math.log10(2)  # log10 of its smallest normal number
 MISSING = "no figure: matplotlib is not installed; pip install 'rnnx[lab]'\n"
 
@@ -44,6 +45,19 @@ def float32_ends(axes: Any, x: float) -> None:
         axes[0].annotate("float32 ends here", (x, FLOAT32_ENDS), color="0.4", fontsize=7, va="bottom")
 
 
+def length_ticks(axis: Any, lengths: Sequence[int]) -> None:
+    """A logarithmic axis of lengths: a tick at each, a number where it does not run into the one before."""
+    span, last, labels = math.log(max(lengths) / min(lengths)) or 1.0, -math.inf, []
+    for length in lengths:
+        place = math.log(length / min(lengths)) / span
+        free = place - last > 0.02 + 0.026 * len(str(length))
+        labels.append(str(length) if free else "")
+        last = place if free else last
+    axis.set_xscale("log")
+    axis.set_xticks(lengths, labels)
+    axis.minorticks_off()
+
+
 def files(name: str, kinds: tuple[str, ...] = ("png", "svg")) -> tuple[str, ...]:
     """The files that `draw` makes: none without matplotlib."""
     return tuple(f"{name}.{kind}" for kind in kinds) if installed() else ()
@@ -71,7 +85,7 @@ def draw(name: str, make: Callable[[Any], Any], kinds: tuple[str, ...] = ("png",
         found = {}
         for kind in kinds:
             buffer = io.BytesIO()
-            extra: Any = {"dpi": 200} if kind == "png" else {"metadata": {"Date": None}}
+            extra: Any = {"dpi": DPI} if kind == "png" else {"metadata": {"Date": None}}
             made.savefig(buffer, format=kind, **extra)
             found[f"{name}.{kind}"] = buffer.getvalue()
         pyplot.close(made)

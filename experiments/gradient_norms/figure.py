@@ -66,9 +66,7 @@ def _figure(pyplot: Any, rows: Rows, arrays: Mapping[str, np.ndarray], title: st
         if panels == 2:
             row[1].set_title(f"at the first step, {when}", fontsize=9, loc="left")
             row[1].set_xlabel("sequence length $T$")
-            row[1].set_xscale("log")
-            row[1].set_xticks(lengths, [str(n) for n in lengths])
-            row[1].minorticks_off()
+            plotting.length_ticks(row[1], lengths)
             row[1].tick_params(labelleft=True)
         for i, cell in enumerate(cells):
             look = {"color": COLOURS[i % len(COLOURS)], "label": labels[cell]}

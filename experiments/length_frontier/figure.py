@@ -45,9 +45,7 @@ def _figure(pyplot: Any, lines: Sequence[dict[str, Any]], title: str) -> Any:
     right.set_ylim(low, max(high, low + 1))
     plotting.float32_ends([right], lengths[0])
     for axis in (left, right):
-        axis.set_xscale("log")
-        axis.set_xticks(lengths, [str(n) for n in lengths])
-        axis.minorticks_off()
+        plotting.length_ticks(axis, lengths)
         axis.set_xlabel("sequence length $T$")
     figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=columns, title=title,
                   title_fontsize=9)  # fmt: skip

@@ -1,5 +1,6 @@
 """Runs that belong together become one grid: shards, and runs that differ in nothing but cells, lengths and seeds."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -35,6 +36,15 @@ class Grid:
     @property
     def apart(self) -> str:
         return ", ".join(self.words)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether it has only a number to tell it from the others."""
+        return self.words == (f"grid {self.number}",)
+
+    def said(self, names: Sequence[str]) -> str:
+        """Some of its flags, as one types them."""
+        return shown(" ".join(f"--{name}={shlex.quote(self.flags[name])}" for name in names if name in self.flags))
 
     def named(self, cell: str) -> str:
         """A cell's name where several grids stand together."""

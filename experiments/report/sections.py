@@ -52,7 +52,10 @@ def sections(grids: Sequence[Grid], with_figures: bool) -> list[Section]:
         made, lines, figures = make[program](mine, with_figures)
         remarks = [f"{grid.apart}: {remark}" if grid.apart and remark.startswith(("missing", "its")) else remark
                    for grid in mine for remark in grid.remarks]  # fmt: skip
-        if mine[0].differ:
+        if mine[0].numbered:
+            told = [f"{grid.apart}: {grid.said(grid.differ)}" for grid in mine]
+            remarks = told + remarks
+        elif mine[0].differ:
             remarks.insert(0, f"the grids differ also in {', '.join(f'--{name}' for name in mine[0].differ)}")
         lines = [
             {"program": program, "grid": grid.number, "apart": grid.apart, **_common(grid), **line}
