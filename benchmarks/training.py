@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from experiments import flags as kinds
+from experiments import starting
 from experiments.cell_specs import parse
 from rnnx.cells import build
 from rnnx.networks import Classifier, Pure, stacked
@@ -37,7 +38,7 @@ CHUNK = 50  # updates in one call, and between two looks at the flow
 
 
 def main(argv: list[str]) -> int:
-    kinds.parse(argv)
+    starting.parse(argv)
     values = flags.FLAGS
     rows = [measure(str(cell), values) for cell in parse(values.cells)]
     for row in rows:

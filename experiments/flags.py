@@ -1,25 +1,17 @@
-"""Kinds of flags that refuse nonsense in one line, for every program. Nothing here imports JAX.
-
-A program defines its flags with `define`, and calls `parse` before it imports anything slow.
-"""
+"""Kinds of flags that refuse nonsense in one line, for every program. Nothing here imports JAX."""
 
 import difflib
 import math
-import os
 import re
-import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from absl import app, flags
+from absl import flags
 
-from experiments import cell_specs, exits, quick, sharding
+from experiments import cell_specs, sharding
 
 flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
-# What absl.app defines for programs that it runs; ours it does not, and would ignore these.
-APP_FLAGS = ("only_check_args", "pdb", "pdb_post_mortem", "profile_file", "run_with_pdb", "run_with_profiling",
-             "use_cprofile_for_profiling")  # fmt: skip
 HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 
 
@@ -225,85 +217,3 @@ def _different(entries: list) -> list:
             name = entry.name if isinstance(entry, cell_specs.CellSpec) else entry
             raise ValueError(f"{name} stands twice; write it once")
     return entries
-
-
-# --------------------------------------------------------------------------------------------- programs
-
-
-def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS, words: list[str] | None = None) -> None:
-    """Read the command line into `values`; on a mistake one line, status 2; on --help the help, status 0.
-
-    What is no flag goes to `words`, where a program takes any, and is refused elsewhere.
-    """
-    app.define_help_flags()
-    values.set_gnu_getopt(words is not None)  # flags may stand behind words
-    for name in APP_FLAGS:
-        if name in values:
-            delattr(values, name)
-    try:
-        rest = values(list(argv))
-    except flags.UnrecognizedFlagError as error:
-        near = difflib.get_close_matches(error.flagname, list(values), 1)
-        fail(f"unknown flag --{error.flagname}; " + (f"did you mean --{near[0]}? " if near else "") + "see --help")
-    except flags.CantOpenFlagFileError as error:
-        fail(f"flag --flagfile: {str(error).split(']')[-1].strip()}; write the path of a file with one flag a line")
-    except flags.IllegalFlagValueError as error:
-        fail(" ".join(str(error).split()))
-    except flags.Error as error:
-        fail(f"{' '.join(str(error).split())}; write --flag=value, see --help")
-    except SystemExit:
-        sys.exit(exits.OK)
-    if words is not None:
-        words += rest[1:]
-    elif len(rest) > 1:
-        fail(f"unexpected word {rest[1]!r}; flags start with --, e.g. --lengths=10,100")
-
-
-def before_jax(smoke: bool = False, deterministic: bool = False, debug_nans: bool = False) -> None:
-    """What has to be said before JAX is imported.
-
-    Under --smoke what is compiled runs for milliseconds, so no seconds are spent on it; --deterministic keeps a GPU to
-    operations that give the same bits every time; --debug_nans runs again, operation by operation, what made a NaN.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    told = [quick.flags()] if smoke else []
-    told += ["--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"] if deterministic else []
-    if told:
-        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *told]).strip()
-    if debug_nans:
-        os.environ["JAX_DEBUG_NANS"] = "true"
-
-
-def start(
-    argv: Sequence[str],
-    work: Callable[[], int],
-    interrupted: str,
-    values: flags.FlagValues = flags.FLAGS,
-    words: list[str] | None = None,
-) -> int:
-    """Read the flags, do the work of a program, and tell what went wrong: the exit status."""
-    parse(argv, values, words)
-    return guarded(work, interrupted)
-
-
-def guarded(work: Callable[[], int], interrupted: str) -> int:
-    """The exit status of work that may end badly, which is told in one line."""
-    try:
-        return work()
-    except exits.BadInput as error:
-        fail(str(error))
-    except exits.NonFinite as error:
-        sys.stderr.write(f"error: {error}\n")
-        return exits.NON_FINITE
-    except (exits.Interrupted, KeyboardInterrupt):
-        sys.stderr.write(f"{interrupted}\n")
-        return exits.INTERRUPTED
-    except exits.Lost as error:
-        sys.stderr.write(f"error: {error}; {interrupted}\n")
-        return exits.INTERRUPTED
-
-
-def fail(message: str) -> NoReturn:
-    """One line on standard error, and status 2."""
-    sys.stderr.write(f"error: {message}\n")
-    sys.exit(exits.BAD_INPUT)

@@ -14,7 +14,7 @@ import sys
 from absl import flags
 
 from experiments import flags as kinds
-from experiments import names, sharding
+from experiments import names, sharding, starting
 from experiments.gradient_norms.settings import LENGTHS, Settings
 from experiments.tables import FORMATS
 
@@ -68,12 +68,12 @@ kinds.switch("dry_run", "Say what would run, its parameters, memory and time; wr
 def main(argv: list[str]) -> int:
     def work() -> int:
         settings = Settings.read(flags.FLAGS)
-        kinds.before_jax(settings.smoke)
+        starting.before_jax(settings.smoke)
         from experiments.gradient_norms import program  # imports JAX
 
         return program.run(settings, argv)
 
-    return kinds.start(argv, work, "interrupted: what was finished is kept, the same command resumes")
+    return starting.start(argv, work, "interrupted: what was finished is kept, the same command resumes")
 
 
 if __name__ == "__main__":

@@ -13,19 +13,19 @@ import sys
 
 from absl import flags
 
-from experiments import flags as kinds
+from experiments import starting
 from experiments.length_frontier.settings import Settings, define
 
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
-        kinds.before_jax(settings.smoke)
+        starting.before_jax(settings.smoke)
         from experiments.length_frontier import program  # imports JAX
 
         return program.run(settings, argv)
 
-    return kinds.start(argv, work, "interrupted: what was finished is kept, the same command resumes", values)
+    return starting.start(argv, work, "interrupted: what was finished is kept, the same command resumes", values)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 
 from absl import flags
 
-from experiments import flags as kinds
+from experiments import starting
 from experiments.report.options import Settings, define
 
 
@@ -26,7 +26,8 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
 
         return program.run(settings)
 
-    return kinds.start(argv, work, "interrupted: the report is not complete, the same command makes it", values, words)
+    interrupted = "interrupted: the report is not complete, the same command makes it"
+    return starting.start(argv, work, interrupted, values, words)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ import numpy as np
 
 from experiments import cell_specs
 from experiments.exits import BadInput
+from experiments.report.folder import Rows
 from experiments.report.options import shown
-from experiments.report.read import ROWS, Rows, Run
+from experiments.report.read import ROWS, Run
 
 FREE = {
     "gradient_norms": ("cells", "lengths", "seeds", "shard"),

@@ -155,7 +155,7 @@ def facts(run: Run) -> list[tuple[str, str, bool]]:
         ("machine", ", ".join(filter(None, (record.get("processor"), record.get("os"))))),
         ("devices", _devices(record)),
         ("precision of products", record.get("matmul_precision")),
-        ("64-bit numbers", {True: "on", False: "off"}.get(record.get("x64"))),
+        ("64-bit numbers", {True: "on", False: "off", None: None}[record.get("x64")]),
         ("SHA-256 of the data", record.get("data_sha256")),
         ("SHA-256 of the state", record.get("state_sha256")),
     ]

@@ -11,19 +11,19 @@ import sys
 
 from absl import flags
 
-from experiments import flags as kinds
+from experiments import starting
 from experiments.sample.options import Settings, define
 
 
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
-        kinds.before_jax()
+        starting.before_jax()
         from experiments.sample import program  # imports JAX
 
         return program.run(settings)
 
-    return kinds.start(argv, work, "interrupted: nothing was written", values)
+    return starting.start(argv, work, "interrupted: nothing was written", values)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from experiments import flags as kinds
+from experiments import starting
 from experiments.train.options import Settings, define
 
 INTERRUPTED = "interrupted: what was trained is kept, the same command goes on"
@@ -21,7 +21,7 @@ INTERRUPTED = "interrupted: what was trained is kept, the same command goes on"
 def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
     def work() -> int:
         settings = Settings.read(values)
-        kinds.before_jax(settings.smoke, settings.deterministic, settings.debug_nans)
+        starting.before_jax(settings.smoke, settings.deterministic, settings.debug_nans)
 
         def train() -> int:
             from experiments.train import program  # imports JAX
@@ -33,9 +33,9 @@ def main(argv: list[str], values: flags.FlagValues = flags.FLAGS) -> int:
         from experiments.train.watched import watched
 
         gone = f"another process of this run is gone; {INTERRUPTED}"
-        return watched(lambda: kinds.guarded(train, INTERRUPTED), settings.absent, gone)
+        return watched(lambda: starting.guarded(train, INTERRUPTED), settings.absent, gone)
 
-    return kinds.start(argv, work, INTERRUPTED, values)
+    return starting.start(argv, work, INTERRUPTED, values)
 
 
 if __name__ == "__main__":
