@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -137,6 +138,27 @@ def free(words: str, strip: bool = True) -> flags.ArgumentParser:
         return text
 
     return _Kind(read, words, strip)
+
+
+def place(words: str) -> flags.ArgumentParser:
+    """A path that a disk could have; whether anything is there is for the program to say."""
+
+    def read(text: str) -> str:
+        if fault := no_place(text):
+            raise ValueError(f"{fault}; write {words}")
+        return text
+
+    return _Kind(read, words)
+
+
+def no_place(text: str) -> str:
+    """Why no disk can have a path, or nothing."""
+    if not text:
+        return "nothing given"
+    if "\0" in text:
+        return "holds a zero character"
+    long = len(os.fsencode(text)) > 4095 or any(len(os.fsencode(name)) > 255 for name in text.split("/"))
+    return "longer than a path may be" if long else ""
 
 
 def count_or_all(most: int) -> flags.ArgumentParser:

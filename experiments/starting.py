@@ -44,7 +44,7 @@ def parse(argv: Sequence[str], values: flags.FlagValues = flags.FLAGS, words: li
     if words is not None:
         words += rest[1:]
     elif len(rest) > 1:
-        fail(f"unexpected word {rest[1]!r}; flags start with --, e.g. --lengths=10,100")
+        fail(f"unexpected word {rest[1]!r}; write flags with --, e.g. --lengths=10,100")
 
 
 def before_jax(smoke: bool = False, deterministic: bool = False, debug_nans: bool = False) -> None:
@@ -89,9 +89,21 @@ def guarded(work: Callable[[], int], interrupted: str) -> int:
     except exits.Lost as error:
         sys.stderr.write(f"error: {error}; {interrupted}\n")
         return exits.INTERRUPTED
+    except Exception as error:
+        if not _of_memory(error):
+            raise
+        fail("out of memory; write shorter lengths, fewer units or seeds or a smaller batch, see --dry_run")
+
+
+def _of_memory(error: Exception) -> bool:
+    """Whether it says that there was not enough, in Python's words or XLA's."""
+    told = str(error).lower()
+    xla = type(error).__name__ == "JaxRuntimeError" and ("out of memory" in told or "resource_exhausted" in told)
+    return xla or isinstance(error, MemoryError)
 
 
 def fail(message: str) -> NoReturn:
-    """One line on standard error, and status 2."""
-    sys.stderr.write(f"error: {message}\n")
+    """One line on standard error, without what a terminal would obey, and status 2."""
+    told = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    sys.stderr.write(f"error: {told}\n")
     sys.exit(exits.BAD_INPUT)

@@ -22,7 +22,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     def flag(kind: flags.ArgumentParser, name: str, default: Any, help: str) -> None:
         kinds.define(kind, name, default, help, values)
 
-    flag(kinds.free("a directory"), "run", None, "Directory of a run of python -m experiments.train. Required.")
+    flag(kinds.place("a directory"), "run", None, "Directory of a run of python -m experiments.train. Required.")
     flag(
         kinds.word(("best", "last")),
         "which",
@@ -43,7 +43,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         None,
         "Lengths of sequences in steps, with commas; 0: as the data has it. By default that of training.",
     )
-    flag(kinds.free("a path"), "data", None, "Where the data lie now. By default where they were in training.")
+    flag(kinds.place("a path"), "data", None, "Where the data lie now. By default where they were in training.")
     kinds.switch(
         "other_data", "--data are other data than those of training, which have to be where they were.", values
     )
@@ -54,7 +54,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         f"Way through time: {', '.join(names.METHODS)}. By default that of training.",
     )
     flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
-    flag(kinds.free("a file"), "out", None, "JSON file that is written, or replaced if it is an older answer.")
+    flag(kinds.place("a file"), "out", None, "JSON file that is written, or replaced if it is an older answer.")
     kinds.switch("dry_run", "Say what would be looked at, its memory and time; write nothing.", values)
 
 

@@ -24,7 +24,7 @@ DEFAULTS = "; ".join(f"{task} {','.join(map(str, lengths))}" for task, lengths i
 
 kinds.define(kinds.word(names.TASKS), "task", "adding", f"What is learned: {', '.join(names.TASKS)}.")
 kinds.define(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {VARIANTS}.")
-kinds.define(kinds.free("a path"), "file", None, f"What a task of real data reads; text carries one. {FILES}.")
+kinds.define(kinds.place("a path"), "file", None, f"What a task of real data reads; text carries one. {FILES}.")
 kinds.define(
     kinds.cells(names.CELLS),
     "cells",
@@ -56,7 +56,7 @@ kinds.define(
 )
 kinds.define(kinds.shard(), "shard", None, sharding.HELP)
 kinds.define(
-    kinds.free("a directory"), "out", None, "Directory of the run. By default runs/gradient_norms/<hash of flags>."
+    kinds.place("a directory"), "out", None, "Directory of the run. By default runs/gradient_norms/<hash of flags>."
 )
 kinds.define(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
 kinds.switch(

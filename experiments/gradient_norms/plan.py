@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from experiments import memory
 from experiments.exits import BadInput
 from experiments.gradient_norms.measure import Unit
 from experiments.gradient_norms.settings import Settings
@@ -87,22 +88,40 @@ def _seconds(unit: Unit, parameters: int) -> float:
     return COMPILE + 2 * parameters * examples * unit.task.steps * passes / FLOPS
 
 
+def fits(units: list[Unit]) -> None:
+    """Raises BadInput where a unit would not, even if nothing but its states, inputs and gradients were kept."""
+    there = memory.of_device()
+    for unit in units:
+        moves = len(unit.seeds) * unit.batch_size * unit.task.steps * (_width(unit) + unit.task.inputs)
+        parameters = 2 * len(unit.seeds) * _parameters(unit)
+        needed = 4 * (moves + parameters)
+        if needed > there:
+            flag = f"--lengths={unit.task.length}" if moves > parameters else "--units"
+            raise BadInput(
+                f"flag {flag}: {unit.cell} needs more than {needed / 2**30:.0f} GiB, the memory has "
+                f"{there / 2**30:.0f}; write a smaller --lengths, --units, --seeds or --batch_size"
+            )
+
+
+def _width(unit: Unit) -> int:
+    state = jax.eval_shape(
+        lambda: unit.network.initial_state(unit.network.prepare(unit.network.init(jax.random.key(0))))
+    )
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+
+
 def describe(units: list[Unit], directory: RunDirectory) -> str:
     """What --dry_run says."""
     lines = [f"{name} = {value}" for name, value in directory.flags.items()]
     lines += [f"out = {directory.path}", ""]
     most, seconds = 0.0, 0.0
     for unit in units:
-        state = jax.eval_shape(
-            lambda u=unit: u.network.initial_state(u.network.prepare(u.network.init(jax.random.key(0))))
-        )
-        count = _parameters(unit)
-        width = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state))
+        count, width = _parameters(unit), _width(unit)
         examples = len(unit.seeds) * unit.batch_size
-        memory = 4 * (examples * unit.task.steps * (3 * width + 2 * unit.task.inputs) + 8 * len(unit.seeds) * count)
+        needed = 4 * (examples * unit.task.steps * (3 * width + 2 * unit.task.inputs) + 8 * len(unit.seeds) * count)
         seconds += _seconds(unit, count)
-        most = max(most, memory)
-        lines.append(f"{unit.cell}  T={unit.task.length}  {count} parameters  {memory / 2**20:.0f} MiB")
+        most = max(most, needed)
+        lines.append(f"{unit.cell}  T={unit.task.length}  {count} parameters  {needed / 2**20:.0f} MiB")
     runs = sum(len(unit.seeds) for unit in units)
     lines += ["", f"{runs} runs in {len(units)} units, about {most / 2**20:.0f} MiB and {seconds:.0f} s (rough)"]
     return "\n".join(lines) + "\n"

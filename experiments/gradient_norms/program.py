@@ -39,6 +39,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     if settings.dry_run:
         sys.stdout.write(plan.describe(units, directory))
         return exits.OK
+    plan.fits(units)
     data = jax.device_put(units[0].task.load())  # once: images are many
     told = record(
         PROGRAM,

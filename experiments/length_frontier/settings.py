@@ -78,7 +78,10 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(kinds.whole(1, 10**9), "eval_every", 100, "Updates between looks at 1,000 held-out examples.")
     flag(kinds.shard(), "shard", None, sharding.HELP)
     flag(
-        kinds.free("a directory"), "out", None, "Directory of the run. By default runs/length_frontier/<hash of flags>."
+        kinds.place("a directory"),
+        "out",
+        None,
+        "The run's directory. By default runs/length_frontier/<hash of flags>.",
     )
     flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
     kinds.switch(

@@ -18,7 +18,7 @@ PROGRAM = "report"
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
     """Define the flags that a report has."""
     kinds.define(
-        kinds.free("a directory"),
+        kinds.place("a directory"),
         "out",
         None,
         "Directory of the report, new or that of an older report, which is replaced. By default none is written.",
@@ -28,7 +28,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         kinds.word(FORMATS), "format", "text", f"Format of the tables on standard output: {', '.join(FORMATS)}.", values
     )
     kinds.define(
-        kinds.free("a directory"),
+        kinds.place("a directory"),
         "tensorboard",
         None,
         "Directory for TensorBoard's event files: losses and gradient norms of runs of training. By default none. "
@@ -48,10 +48,11 @@ class Settings:
     def read(cls, words: list[str], values: Any = flags.FLAGS) -> "Settings":
         if not words:
             raise BadInput("no run given; write directories of runs, e.g. python -m experiments.report runs/train/*")
+        for word in words:
+            if fault := kinds.no_place(word):
+                raise BadInput(f"{shown(word)[:80] or 'an empty word'}: {fault}; write the directory of a run")
         places = [os.path.realpath(word) for word in words]
         for word, place in zip(words, places, strict=True):
-            if not word:
-                raise BadInput("an empty word stands for a run; write the directory of a run")
             if places.count(place) > 1:
                 raise BadInput(f"{shown(word)} is given twice; write each run once")
         return cls(tuple(words), values["out"].value, values["format"].value, values["tensorboard"].value)

@@ -14,17 +14,23 @@ from experiments.report.options import shown
 SCALARS = {"step": ("loss", "log10_gradient_norm"), "look": ("loss", "accuracy"), "flow": ("slope_log10_per_step",)}
 
 
+def installed() -> bool:
+    return importlib.util.find_spec("tensorboardX") is not None
+
+
 def claim(path: str) -> pathlib.Path:
     """Where event files go; raises, without writing, where they cannot."""
-    if importlib.util.find_spec("tensorboardX") is None:
+    if not installed():
         raise BadInput("flag --tensorboard: tensorboardX is not installed; pip install 'rnnx[tb]'")
     folder = pathlib.Path(path).absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"flag --tensorboard={shown(path)}: is there and not empty; write a new directory")
     for parent in folder.parents:
         if parent.exists():
             if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
-                raise BadInput(f"flag --tensorboard={shown(path)}: {shown(str(parent))} cannot be written")
+                raise BadInput(
+                    f"flag --tensorboard={shown(path)}: {shown(str(parent))} cannot be written; write another"
+                )
             break
     return folder
 

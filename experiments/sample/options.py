@@ -20,7 +20,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         kinds.define(kind, name, default, help, values)
 
     flag(
-        kinds.free("a directory"),
+        kinds.place("a directory"),
         "run",
         None,
         "Directory of a run of python -m experiments.train --task=text. Required.",
@@ -59,8 +59,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         1,
         "A passage for each seed: a count, or a list with a comma (0,1,7; 7, is seed 7). 0 to 2^32-1.",
     )
-    flag(kinds.free("a path"), "data", None, "Where the text of training lies now. By default where it was.")
-    flag(kinds.free("a file"), "out", None, "JSON file that is written, or replaced if it is an older answer.")
+    flag(kinds.place("a path"), "data", None, "Where the text of training lies now. By default where it was.")
+    flag(kinds.place("a file"), "out", None, "JSON file that is written, or replaced if it is an older answer.")
     kinds.switch("dry_run", "Say what would be written; write nothing.", values)
 
 

@@ -39,7 +39,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         f"Of: {', '.join(names.TASKS)}.",
     )
     flag(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {_VARIANTS}.")
-    flag(kinds.free("a path"), "data", None, f"File or directory of the data, for: {', '.join(names.FILES)}.")
+    flag(kinds.place("a path"), "data", None, f"File or directory of the data, for: {', '.join(names.FILES)}.")
     flag(kinds.whole(0, 10**7), "length", None, "Length of sequences in steps; 0: as the data has it. By task.")
     flag(
         kinds.spec(names.CELLS, "lstm(forget_bias=1)"),
@@ -97,7 +97,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
         "What a loss or gradient that is not finite does: stop (status 3), or skip the update.",
     )
     flag(kinds.whole(1, 10**9), "max_skips", 10, "Updates of a seed that may be skipped; one more stops the run.")
-    flag(kinds.free("a directory"), "out", None, "Directory of the run. By default runs/train/<hash of flags>.")
+    flag(kinds.place("a directory"), "out", None, "Directory of the run. By default runs/train/<hash of flags>.")
     flag(kinds.word(FORMATS), "format", "text", f"Format of the table on standard output: {', '.join(FORMATS)}.")
     flag(kinds.count_or_all(10**4), "devices", 1, "Devices of this process that share a batch: a number, or all.")
     flag(kinds.address(), "coordinator", None, "Of several processes: HOST:PORT where process 0 is found.")

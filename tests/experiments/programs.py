@@ -3,9 +3,12 @@
 import contextlib
 import io
 import pathlib
+from typing import Any
 
 from absl import flags
 
+from experiments.report import __main__ as report_program
+from experiments.report import options
 from experiments.train import program
 from experiments.train.options import settings_of
 
@@ -18,6 +21,11 @@ def call(main, define, *given: str) -> int:
         return main(["program", *given], values)
     except SystemExit as stop:
         return stop.code
+
+
+def report(*given: Any) -> int:
+    """The exit status of a report."""
+    return call(report_program.main, options.define, *map(str, given))
 
 
 def train(path: pathlib.Path, **given: str) -> pathlib.Path:

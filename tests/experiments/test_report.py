@@ -10,8 +10,8 @@ import processes
 import programs
 import pytest
 from absl.testing import flagsaver
-from programs import refused
-from runs_by_hand import TABLES, lengths, norms, report, training
+from programs import refused, report
+from runs_by_hand import TABLES, lengths, norms, training
 
 from experiments.gradient_norms.__main__ import main as gradient_norms
 from experiments.length_frontier import settings as frontier

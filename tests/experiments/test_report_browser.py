@@ -3,7 +3,8 @@
 import browser
 import numpy as np
 import pytest
-from runs_by_hand import EVIL, lengths, norms, report, training
+from programs import report
+from runs_by_hand import EVIL, lengths, norms, training
 
 from experiments.report.page import TITLE
 

@@ -4,8 +4,8 @@ import csv
 import json
 
 import processes
-from programs import refused
-from runs_by_hand import edit, lengths, norms, report, training
+from programs import refused, report
+from runs_by_hand import edit, lengths, norms, training
 
 from experiments.tables import to_json
 

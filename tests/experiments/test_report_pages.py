@@ -5,8 +5,8 @@ import html.parser
 import re
 
 import pytest
-from programs import tree
-from runs_by_hand import EVIL, edit, norms, report, training
+from programs import report, tree
+from runs_by_hand import EVIL, edit, norms, training
 
 
 class Page(html.parser.HTMLParser):

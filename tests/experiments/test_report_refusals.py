@@ -6,8 +6,8 @@ import os
 import numpy as np
 import processes
 import pytest
-from programs import refused, tree
-from runs_by_hand import edit, norms, report
+from programs import refused, report, tree
+from runs_by_hand import edit, norms
 
 from experiments.tables import to_json
 

@@ -4,21 +4,27 @@ import importlib
 import pathlib
 
 from absl import flags
+from absl.testing import flagsaver
 
-PROGRAMS = ("train", "length_frontier", "evaluate", "sample")
-DEFINE = {"train": "options", "length_frontier": "settings", "evaluate": "options", "sample": "options"}
+PROGRAMS = ("train", "length_frontier", "evaluate", "sample", "gradient_norms", "report")
+DEFINE = {"train": "options", "length_frontier": "settings", "evaluate": "options", "sample": "options",
+          "report": "options"}  # fmt: skip
 
 
 def call(program: str, *given: str) -> int:
     """The exit status of a program."""
-    values = flags.FlagValues()
-    importlib.import_module(f"experiments.{program}.{DEFINE[program]}").define(values)
     main = importlib.import_module(f"experiments.{program}.__main__").main
     try:
+        if program not in DEFINE:  # its flags are absl's own
+            with flagsaver.flagsaver():
+                return main([program, *given])
+        values = flags.FlagValues()
+        importlib.import_module(f"experiments.{program}.{DEFINE[program]}").define(values)
         return main([program, *given], values)
     except SystemExit as stop:
         return stop.code
 
 
-def tree(path: pathlib.Path) -> list[str]:
-    return sorted(str(p) for p in path.rglob("*"))
+def tree(path: pathlib.Path) -> list[tuple[str, bytes]]:
+    """All that is in a directory."""
+    return sorted((str(p), p.read_bytes() if p.is_file() else b"") for p in path.rglob("*"))

@@ -1,13 +1,9 @@
-"""Runs for reports that are made by hand, and the program called on them."""
+"""Runs for reports, made by hand."""
 
 import json
-from typing import Any
 
 import numpy as np
-import programs
 
-from experiments.report.__main__ import main
-from experiments.report.options import define
 from experiments.run_directory import digest
 from experiments.tables import to_json
 
@@ -19,10 +15,6 @@ NORM = {"schema": 1, "task": "adding", "variant": "urnn", "steps": 4, "chance_lo
 FADE = {"slope_log10_per_step": -0.1, "log10_norm_first": -1.0, "best_loss": 0.1, "steps": 9, "learning_rate": 0.1}
 RECORD = {"schema": 1, "status": "complete", "git": {"commit": "c0ffee", "dirty": True}, "argv": ["--a=b c"],
           "packages": {"jax": "0.10.1"}, "python": "3.11.9", "started": "2026-01-02T03:04:05+00:00"}  # fmt: skip
-
-
-def report(*given: Any) -> int:
-    return programs.call(main, define, *map(str, given))
 
 
 def norms(path, cells=("elman",), lengths=(4,), seeds=(0, 1), keep=None, record=(), **flags: str):
