@@ -96,8 +96,9 @@ def _nav(sections: Sequence[Section]) -> str:
 def _table(table: tables.Table) -> str:
     """A table; one too wide for a sheet of paper is several, each with the first column."""
     parts = []
-    for columns in _sheets(table):
-        lines = [[line[i] for i in columns] for line in (table.header, *table.rows)]
+    whole = [[line[0], *map(_glued, line[1:])] for line in (table.header, *table.rows)]
+    for columns in _sheets(whole):
+        lines = [[line[i] for i in columns] for line in whole]
         head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in lines[0])
         body = "".join(f"<tr>{''.join(f'<td>{_breakable(cell)}</td>' for cell in line)}</tr>" for line in lines[1:])
         parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
@@ -106,14 +107,19 @@ def _table(table: tables.Table) -> str:
 
 def _breakable(text: str) -> str:
     """A cell's options may stand on lines of their own."""
-    return re.sub("(?<=[(,])(?! )", "<wbr>", escape(text))
+    return re.sub(r"(?<=[(,])(?!\s)", "<wbr>", escape(text))
 
 
-def _sheets(table: tables.Table) -> list[list[int]]:
+def _glued(text: str) -> str:
+    """A range and a rate stay on a line."""
+    return re.sub("(?<=[,@]) | (?=@)", "\xa0", text)
+
+
+def _sheets(lines: list[list[str]]) -> list[list[int]]:
     """The columns of each part: as many as fit when what stands in them is broken at spaces."""
     parts, used = [[0]], NAME
-    for i in range(1, len(table.header)):
-        width = 2 + max(len(word) for line in (table.header, *table.rows) for word in line[i].split() or [""])
+    for i in range(1, len(lines[0])):
+        width = 2 + max(len(word) for line in lines for word in line[i].split(" "))
         if used + width > SHEET and len(parts[-1]) > 1:
             parts.append([0])
             used = NAME

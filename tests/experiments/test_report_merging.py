@@ -30,6 +30,15 @@ def test_other_flags_are_grids_of_their_own(tmp_path, capsys):
     assert "adding (urnn), units=8: log10" in told and "adding (urnn), units=16: log10" in told
 
 
+def test_grids_that_only_a_number_names_are_told(tmp_path, capsys):
+    training(tmp_path / "a", cell="elman(nonlinearity=relu,init=identity,rather=long)")
+    training(tmp_path / "b", cell="gru", units="33")
+    assert report(tmp_path / "a", tmp_path / "b") == 0
+    told, _ = capsys.readouterr()
+    assert "grid 1: --cell='elman(nonlinearity=relu,init=identity,rather=long)'\n" in told
+    assert "grid 2: --cell=gru --units=33\n" in told
+
+
 def test_units_that_do_not_agree_are_refused_by_name(tmp_path, capsys):
     norms(tmp_path / "a")
     norms(tmp_path / "b", seeds=(1, 3))

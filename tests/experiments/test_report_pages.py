@@ -8,6 +8,8 @@ import pytest
 from programs import report, tree
 from runs_by_hand import EVIL, edit, norms, training
 
+from experiments import plotting
+
 
 class Page(html.parser.HTMLParser):
     """What a browser would make of it."""
@@ -106,3 +108,24 @@ def test_the_same_runs_are_the_same_report(tmp_path):
     for name in ("one", "two"):
         assert report(tmp_path / "a", tmp_path / "b", f"--out={tmp_path / name}") == 0
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_a_table_too_wide_for_paper_is_several_with_the_first_column(tmp_path):
+    """Nothing is lost: every length stands once over the page's tables of each quantity."""
+    steps = tuple(range(4, 24))
+    norms(tmp_path / "a", lengths=steps)
+    assert report(tmp_path / "a", f"--out={tmp_path / 'out'}") == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    heads = re.findall("<thead>(.*?)</thead>", page)
+    assert len(heads) > 2 and all(head.startswith('<tr><th scope="col">cell</th>') for head in heads)
+    assert [int(n) for n in re.findall("T=([0-9]+)<", "".join(heads))] == [*steps] * 2
+
+
+def test_lengths_close_together_do_not_run_into_each_other():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, axis = pyplot.subplots()
+    plotting.length_ticks(axis, [4, 6, 7, 100, 101, 102, 1000])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["4", "6", "", "100", "", "", "1000"]
+    plotting.length_ticks(axis, [7])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["7"]
+    pyplot.close(figure)

@@ -22,7 +22,7 @@ def call(program: str, *given: str) -> int:
         importlib.import_module(f"experiments.{program}.{DEFINE[program]}").define(values)
         return main([program, *given], values)
     except SystemExit as stop:
-        return stop.code
+        return int(stop.code or 0)
 
 
 def tree(path: pathlib.Path) -> list[tuple[str, bytes]]:
