@@ -5,8 +5,9 @@ import pathlib
 
 from absl import flags
 
-PROGRAMS = ("train", "length_frontier", "evaluate", "sample")
-DEFINE = {"train": "options", "length_frontier": "settings", "evaluate": "options", "sample": "options"}
+PROGRAMS = ("train", "length_frontier", "evaluate", "sample", "submit")
+DEFINE = {"train": "options", "length_frontier": "settings", "evaluate": "options", "sample": "options",
+          "submit": "options"}  # fmt: skip
 
 
 def call(program: str, *given: str) -> int:

@@ -22,6 +22,7 @@ FLAGS = {
     },
     "evaluate": {WHOLES: ("length",), WORDS: ("which", "split", "format", "method")},
     "sample": {WHOLES: ("symbols", "top_k", "seeds", "seed_of_run"), NUMBERS: ("temperature",), WORDS: ("which",)},
+    "submit": {WHOLES: ("shards", "minutes", "requeues", "cpus", "gpus", "memory"), WORDS: ("cluster",)},
 }  # fmt: skip
 CASES = [
     (program, flag, bad)
