@@ -1,7 +1,7 @@
 """The flag `--shard`: the units of a grid dealt out to processes that know nothing of each other. Imports no JAX.
 
 >>> [deal([9, 1, 5, 4, 1], Shard(i, 2)) for i in (1, 2)]
-[[0, 4], [1, 2, 3]]
+[[0, 1], [2, 3, 4]]
 """
 
 import re

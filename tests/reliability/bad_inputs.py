@@ -31,6 +31,7 @@ FLAGS = {
         WORDS: ("task", "variant", "cells", "loss", "optimizer", "method", "format", "shard"),
     },
     "report": {WORDS: ("format",)},
+    "submit": {WHOLES: ("shards", "minutes", "requeues", "cpus", "gpus", "memory"), WORDS: ("cluster",)},
 }  # fmt: skip
 SEEDS = ("--seeds=4294967296,", "--seeds=1,1", "--seeds=-1,", "--seeds=,", "--seeds=0,,1", "--seeds=1;2")
 GRIDS = ("--lengths=10,10", "--lengths=10,0", "--lengths=10,,20", "--cells=lstm,lstm", "--cells=lstm,lstn",
@@ -45,6 +46,7 @@ TOGETHER = {  # words of a command, apart by spaces; FILE, FOREIGN and so on are
     "length_frontier": (*SEEDS, *GRIDS, *PLACES, *FLAGLESS),
     "evaluate": FLAGLESS,
     "sample": FLAGLESS,
+    "submit": FLAGLESS,
     "gradient_norms": (*SEEDS, *GRIDS, *PLACES, *FLAGLESS, *HUGE, "--task=text --file=../x", "--file=FILE",
                        "--task=text --file=FOREIGN", "--task=images", "--variant=tcn --task=digits"),
     "report": (

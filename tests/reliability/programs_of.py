@@ -6,9 +6,9 @@ import pathlib
 from absl import flags
 from absl.testing import flagsaver
 
-PROGRAMS = ("train", "length_frontier", "evaluate", "sample", "gradient_norms", "report")
+PROGRAMS = ("train", "length_frontier", "evaluate", "sample", "gradient_norms", "report", "submit")
 DEFINE = {"train": "options", "length_frontier": "settings", "evaluate": "options", "sample": "options",
-          "report": "options"}  # fmt: skip
+          "report": "options", "submit": "options"}  # fmt: skip
 
 
 def call(program: str, *given: str) -> int:

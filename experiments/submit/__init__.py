@@ -1,0 +1,1 @@
+"""Grids and runs of training as jobs of a cluster."""
