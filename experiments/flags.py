@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ flags.disclaim_key_flags()  # flags defined through `define` are their program's
 # What absl.app defines for programs that it runs; ours it does not, and would ignore these.
 APP_FLAGS = ("only_check_args", "pdb", "pdb_post_mortem", "profile_file", "run_with_pdb", "run_with_profiling",
              "use_cprofile_for_profiling")  # fmt: skip
+UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters: control, half of one, ends of lines
 HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 
 
@@ -142,6 +144,8 @@ def free(words: str, strip: bool = True) -> flags.ArgumentParser:
     def read(text: str) -> str:
         if not text:
             raise ValueError(f"nothing given; write {words}")
+        if strip and any(unicodedata.category(character) in UNWRITABLE for character in text):
+            raise ValueError(f"{text!r} holds what a line of config.flags cannot; write {words}")
         return text
 
     return _Kind(read, words, strip)

@@ -18,7 +18,7 @@ def start(devices: int, *flags: str) -> subprocess.Popen:
 
 def end(process: subprocess.Popen, timeout: float = 240) -> tuple[int, str, str]:
     """(status, standard output, standard error); whatever still runs after `timeout` is ended, and that is an error."""
-    if process.stdout.closed:
+    if process.stdout is None or process.stdout.closed:
         return process.returncode, "", ""
     try:
         out, err = process.communicate(timeout=timeout)
