@@ -4,6 +4,7 @@ import difflib
 import math
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from experiments import cell_specs, sharding
 
 flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
+UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters: control, half of one, ends of lines
 HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 
 
@@ -135,7 +137,7 @@ def free(words: str, strip: bool = True) -> flags.ArgumentParser:
     def read(text: str) -> str:
         if not text:
             raise ValueError(f"nothing given; write {words}")
-        return text
+        return _writable(text, words) if strip else text
 
     return _Kind(read, words, strip)
 
@@ -146,9 +148,15 @@ def place(words: str) -> flags.ArgumentParser:
     def read(text: str) -> str:
         if fault := no_place(text):
             raise ValueError(f"{fault}; write {words}")
-        return text
+        return _writable(text, words)
 
     return _Kind(read, words)
+
+
+def _writable(text: str, words: str) -> str:
+    if any(unicodedata.category(character) in UNWRITABLE for character in text):
+        raise ValueError(f"{text!r} holds what a line of config.flags cannot; write {words}")
+    return text
 
 
 def no_place(text: str) -> str:

@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.run_directory import digest
+from experiments.run_directory import SCHEMA, digest
 
-SCHEMA = 1
 PACKAGES = ("rnnx", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "chex", "absl-py")
 ENVIRONMENT = ("XLA_FLAGS", "JAX_PLATFORMS", "JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_NUM_CPU_DEVICES")
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -14,6 +14,7 @@ from experiments import tables
 from experiments.exits import BadInput
 
 CONFIG, RECORD, LOCK = "config.flags", "run.json", ".lock"
+SCHEMA = 1  # of all files of a run
 
 
 def write(path: pathlib.Path, content: str | bytes) -> None:
@@ -78,12 +79,18 @@ class RunDirectory:
             record = json.loads((self.path / RECORD).read_text())
             flags = record["flags"]
             program = record["program"]
+            schema = int(record["schema"])
         except (OSError, ValueError, KeyError, TypeError):
             raise BadInput(
                 f"flag --out={self.path}: the directory holds files of something else; write another --out"
             ) from None
         if program != self.program:
             raise BadInput(f"flag --out={self.path}: holds a run of {program}; write another --out")
+        if schema > SCHEMA:
+            raise BadInput(
+                f"flag --out={self.path}: {RECORD} has schema {schema}, known is {SCHEMA}; take a newer version, or "
+                "write another --out"
+            )
         if flags != self.flags:
             names = [name for name in {**self.flags, **flags} if self.flags.get(name) != flags.get(name)]
             told = ", ".join(f"--{n}={flags.get(n)} (now {self.flags.get(n)})" for n in names)

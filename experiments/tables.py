@@ -1,7 +1,6 @@
 """Tables on standard output and in files: text, Markdown, CSV; and JSON that any reader accepts."""
 
 import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -49,12 +48,19 @@ def md_text(text: str) -> str:
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:
     """One line a row; a number that is not finite is an empty field."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    lines = _Lines()
+    writer = csv.DictWriter(lines, fieldnames=list(rows[0]) if rows else [], lineterminator="\r\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({k: _csv_field(v) for k, v in row.items()})
-    return out.getvalue()
+    return "".join(lines)
+
+
+class _Lines(list):
+    """Lines that end in one character, though the writer was told two, so that it quotes both inside of fields."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix("\r\n") + "\n")
 
 
 def _csv_field(value: Any) -> Any:

@@ -94,8 +94,8 @@ def _learn(
     """Training itself; the part of it in which all processes have part."""
     with machines.together():
         training = Training(settings, work, directory, machines)
+        training.resume()  # first: where it is refused, run.json stays as it was
         machines.alone(begin)
-        training.resume()
         progress = Progress(work.steps, training.step)
 
         def advance(steps: int, told: str) -> None:

@@ -6,7 +6,19 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.train.build import Work
+from rnnx.diagnostics import slope
+from rnnx.training import layer_flow
+from rnnx.types import Example
+
 LAGS = 33  # points of a curve by lag, in a row
+
+
+def flow(work: Work, params: Any, watched: Example) -> dict[str, Any]:
+    """{layer: (mean curve by lag [T], its slope)}"""
+    found = layer_flow(work.model, params, watched)
+    reach = work.task.steps if watched.length is None else jax.numpy.min(watched.length)
+    return {layer: (flow.state.mean, slope(flow.state.mean, reach)) for layer, flow in found.items()}
 
 
 def of_flow(seeds: tuple[int, ...], step: int, flows: dict[str, Any]) -> list[dict[str, Any]]:
@@ -31,7 +43,7 @@ def of_flow(seeds: tuple[int, ...], step: int, flows: dict[str, Any]) -> list[di
 
 def of_steps(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[str, Any]]:
     """One row for each step and seed, of metrics [S, K]."""
-    blocks = _blocks(metrics)
+    blocks = _by_name(metrics.gradient.log10_blocks)
     rows = []
     for s in range(len(metrics.loss)):
         for k, seed in enumerate(seeds):
@@ -58,17 +70,19 @@ def of_steps(seeds: tuple[int, ...], first: int, metrics: Any) -> list[dict[str,
 
 
 def bad_leaf(metrics: Any, step: int, seed: int) -> str:
-    """The first of loss, penalty and blocks of the gradient that is not finite."""
+    """The first of loss, penalty, gradient by block, parameters after the update that is not finite."""
     for name in ("loss", "penalty"):
         if not np.isfinite(getattr(metrics, name)[step, seed]):
             return name
-    norms = ((name, leaf[step, seed]) for name, leaf in _blocks(metrics).items())
-    return next((name for name, norm in norms if not norm < np.inf), "gradient")
+    norms = ((name, leaf[step, seed]) for name, leaf in _by_name(metrics.gradient.log10_blocks).items())
+    moved = ((name, leaf[step, seed]) for name, leaf in _by_name(metrics.parameters).items())
+    bad = (*(name for name, norm in norms if not norm < np.inf), *(name for name, finite in moved if not finite))
+    return next(iter(bad), "optimizer")
 
 
-def _blocks(metrics: Any) -> dict[str, Any]:
-    """{path of an array of parameters: log10 norms of its gradient}"""
-    leaves = jax.tree_util.tree_leaves_with_path(metrics.gradient.log10_blocks)
+def _by_name(tree: Any) -> dict[str, Any]:
+    """{path of an array of parameters: what a tree like the parameters holds there}"""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator=".").replace(".value", ""): leaf for path, leaf in leaves}
 
 

@@ -10,7 +10,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
@@ -23,9 +23,8 @@ from experiments.train.build import Stage, Work
 from experiments.train.held_out import HeldOut
 from experiments.train.machines import Machines
 from experiments.train.options import Settings
-from rnnx.diagnostics import slope
 from rnnx.tasks import solved
-from rnnx.training import Best, TrainState, checkpoint, layer_flow, steps_of
+from rnnx.training import Best, TrainState, checkpoint, steps_of
 
 METRICS, CHECKPOINTS = "metrics.jsonl", "checkpoints"
 WATCHED = 8  # sequences that the flow is measured on
@@ -61,7 +60,7 @@ class Training:
         self.state, params = jax.jit(lambda: start(work, settings.seeds))()
         self.best = Best.none(params) if work.selects else None
         watched = self.held_out.some(WATCHED)
-        self._flow = jax.jit(jax.vmap(lambda params: _flow_numbers(work, params, watched)))
+        self._flow = jax.jit(jax.vmap(lambda params: rows.flow(work, params, watched)))
 
     @property
     def params(self) -> Any:
@@ -82,7 +81,6 @@ class Training:
         assert self.directory
         checkpoints = self.directory.path / CHECKPOINTS
         if not checkpoint.steps(checkpoints):
-            self.directory.write(METRICS, "")
             return
         like = jax.eval_shape(lambda: start(self.work, self.settings.seeds))
         found = checkpoint.restore(checkpoints, like, rejected=_say, quarantine=True)
@@ -107,6 +105,8 @@ class Training:
     def run(self, advance: Callable[[int, str], None], check: Callable[[], None]) -> None:
         """To the last update, or to where patience ends. `advance(n, told)` hears of updates; `check()` may raise."""
         if self.saved < 0:
+            if self.directory:
+                self.directory.write(METRICS, "")
             self._look()
             if self.settings.flow_every:
                 self._write(self._flow_rows())
@@ -189,6 +189,9 @@ class Training:
             if self.first_solved[i] is None and solved(self.work.task, numbers["loss"], numbers["accuracy"]):
                 self.first_solved[i] = self.step
         self._write(lines)
+        bad = np.flatnonzero(~np.isfinite(means["loss"])).tolist()
+        if bad and self.settings.on_nonfinite == "stop":
+            self._stop(self.work.task.length, bad[0], self.step, f"{self.watched_split} loss")
 
     def _flow_rows(self) -> list[dict[str, Any]]:
         """One row for each seed and layer, for the process that writes."""
@@ -207,17 +210,16 @@ class Training:
         if int(np.max(np.asarray(self.state.left_out))) <= limit:
             return
         step, seed = np.argwhere(~metrics.finite)[-1 if limit else 0].tolist()
-        where = {
-            "cell": self.work.cell,
-            "length": stage.task.length,
-            "seed": self.settings.seeds[seed],
-            "step": self.step + step,
-            "leaf": rows.bad_leaf(metrics, step, seed),
-        }
+        often = f" ({limit} updates were left out before)" if limit else ""
+        self._stop(stage.task.length, seed, self.step + step, rows.bad_leaf(metrics, step, seed), often)
+
+    def _stop(self, length: int, seed: int, step: int, leaf: str, often: str = "") -> NoReturn:
+        """Keep the state, and raise with the place where something is not finite. For all processes."""
+        seed = self.settings.seeds[seed]
+        where = {"cell": self.work.cell, "length": length, "seed": seed, "step": step, "leaf": leaf}
         progress = self._progress()
         self.machines.alone(lambda: self._keep(progress, where))
         told = ", ".join(f"{name} {value}" for name, value in where.items())
-        often = f" ({limit} updates were left out before)" if limit else ""
         raise NonFinite(
             f"not finite: {told}{often}; the state before is in {self._crash}; write a smaller --learning_rate than "
             f"{self.settings.learning_rate:g}, or a --clip_norm"
@@ -237,13 +239,6 @@ class Training:
         for leaf in jax.tree.leaves(jax.device_get(self.params)):
             sha.update(f"{leaf.dtype}{leaf.shape}".encode() + np.ascontiguousarray(leaf).tobytes())
         return sha.hexdigest()
-
-
-def _flow_numbers(work: Work, params: Any, watched: Any) -> dict[str, Any]:
-    """{layer: (mean curve by lag [T], its slope)}"""
-    found = layer_flow(work.model, params, watched)
-    reach = work.task.steps if watched.length is None else jax.numpy.min(watched.length)
-    return {layer: (flow.state.mean, slope(flow.state.mean, reach)) for layer, flow in found.items()}
 
 
 def _say(line: str) -> None:

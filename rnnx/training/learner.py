@@ -31,7 +31,8 @@ class Metrics(NamedTuple):
     gradient: Clipped  # its norms, and what was clipped of it
     penalty: Array  # [], Omega, 0 without one
     learning_rate: Array  # []
-    finite: Array  # bool []: loss, gradient and penalty all are
+    parameters: Any  # like the parameters, bool []: whether what the update makes of each is finite
+    finite: Array  # bool []: loss, gradient, penalty, and parameters and optimizer after the update all are
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Learner:
     form). `carry` is a number of sequences B whose states go on from batch to batch, through which no gradient flows:
     truncated backpropagation along a long text.
 
-    An update whose loss, gradient or penalty is not finite is never made. `on_nonfinite` "stop": the state stays from
-    there on as it was before that update, whatever comes; "skip": only that update is left out.
+    An update whose loss, gradient, penalty or outcome is not finite is never made. `on_nonfinite` "stop": the state
+    stays from there on as it was before that update, whatever comes; "skip": only that update is left out.
 
     >>> import jax, rnnx
     >>> task = rnnx.tasks.Adding(10)
@@ -104,7 +105,10 @@ class Learner:
         states = finals if self.carry else None
         after = state._replace(params=params, optimizer=optimizer, step=state.step + 1, states=states)
         finite = jnp.isfinite(loss + omega) & (clipped.log10_norm < jnp.inf)  # -inf is a gradient of zero
-        return self._unless(finite, state, after), Metrics(loss, clipped, omega, rate, finite)
+        moved, steered = (jax.tree.map(lambda a: jnp.all(jnp.isfinite(a)), tree) for tree in (params, optimizer))
+        for outcome in jax.tree.leaves((moved, steered)):
+            finite &= outcome
+        return self._unless(finite, state, after), Metrics(loss, clipped, omega, rate, moved, finite)
 
     def _unless(self, finite: Array, before: TrainState, after: TrainState) -> TrainState:
         """The state after an update, or what stands for it if the update must not be made."""

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,8 +13,8 @@ import numpy as np
 import processes
 import pytest
 from absl.flags import IllegalFlagValueError
+from together import end, losses, pair, port, start
 
-from experiments import quick
 from experiments.exits import BadInput
 from experiments.train.build import prepare
 from experiments.train.machines import assemble
@@ -30,44 +29,11 @@ CARRIED = ("--task=text", "--cell=lstm", "--length=6", "--units=3", "--batch_siz
 LATE = 60 + 30  # seconds until nothing may be left, and what a busy machine takes to start
 
 
-def start(devices: int, *flags: str):
-    env = {**os.environ, "XLA_FLAGS": quick.flags(), "JAX_NUM_CPU_DEVICES": str(devices), "JAX_ENABLE_X64": "1"}
-    return processes.start("train", *flags, env=env)
-
-
-def end(process, timeout: float = 240) -> tuple[int, str, str]:
-    """(status, standard output, standard error); whatever still runs after `timeout` is ended, and that is an error."""
-    if process.stdout.closed:
-        return process.returncode, "", ""
-    try:
-        out, err = process.communicate(timeout=timeout)
-    finally:
-        process.kill()
-    return process.returncode, out, err
-
-
-def port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def pair(*flags: str, devices: int = 2):
-    """Two processes of one run."""
-    where = f"--coordinator=127.0.0.1:{port()}"
-    return [start(devices, *flags, where, f"--process={i}", "--processes=2") for i in (0, 1)]
-
-
 def until_it_trains(path, both):
     metrics, began = path / "metrics.jsonl", time.monotonic()
     while not (metrics.exists() and '"step": 60,' in metrics.read_text()):
         time.sleep(0.2)
         assert time.monotonic() < began + 240 and both[0].poll() is None, end(both[0], 10)
-
-
-def losses(path) -> np.ndarray:
-    return np.array([row["loss"] for row in processes.rows(path / "metrics.jsonl")])
 
 
 def test_two_processes_of_two_devices_train_as_one(tmp_path):
