@@ -15,6 +15,7 @@ from experiments import cell_specs, sharding
 flags.disclaim_key_flags()  # flags defined through `define` are their program's, and stand in its --help
 
 UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")  # kinds of characters: control, half of one, ends of lines
+LEAST, MOST = 2.0**-126, 2.0**128 - 2.0**104  # of normal numbers in single precision
 HIGHEST_SEED = 2**32 - 1  # jax.random.key silently wraps beyond
 
 
@@ -66,12 +67,13 @@ def whole(lowest: int, highest: int) -> flags.ArgumentParser:
 
 
 def positive() -> flags.ArgumentParser:
-    """A finite number above zero."""
+    """A number above zero that single precision holds."""
 
     def read(text: str) -> float:
         number = _number(text)
-        if not number > 0:
-            raise ValueError(f"{text!r} is not a finite number above 0; write e.g. 0.001")
+        if not LEAST <= number <= MOST:
+            told = "beyond what a float32 holds" if number > 0 else "not a finite number above 0"
+            raise ValueError(f"{text!r} is {told}; write e.g. 0.001")
         return number
 
     return _Kind(read, "a number above 0")

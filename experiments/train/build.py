@@ -64,11 +64,14 @@ def prepare(settings: Settings) -> Work:
     steps, stages = _stages(settings, task)
     learner = _learner(settings, task, network, steps)
     _rehearse(settings, learner, stages)
-    every = settings.eval_every or max(1, steps // 20)
-    if settings.flow_every:  # looks and flows at the same steps: fewer sizes of chunks to compile
-        every = -(-every // settings.flow_every) * settings.flow_every
     cell = build_cell(settings.cell.name, settings.cell.options, task.inputs, settings.units)
-    return Work(task, stages, learner, steps, every, spell(cell))
+    return Work(task, stages, learner, steps, settings.eval_every or _looks(settings, steps), spell(cell))
+
+
+def _looks(settings: Settings, steps: int) -> int:
+    """Updates between looks where nobody asked for a number: at steps of flows, so that few sizes of chunks compile."""
+    every = max(1, steps // 20)
+    return -(-every // settings.flow_every) * settings.flow_every if settings.flow_every else every
 
 
 def task_of(settings: Settings, length: int | None = None) -> Any:

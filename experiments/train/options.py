@@ -85,7 +85,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(kinds.at_least_0(), "penalty", 0.0, "Weight of Pascanu's regulariser, 0 or more.")
     flag(kinds.word(("squares", "norms")), "penalty_form", "squares", "Of ratios of squared norms, or of norms.")
     flag(kinds.seeds(10**4), "seeds", 1, "Seeds: a count, or a list with a comma (0,1,7; 7, is seed 7). 0 to 2^32-1.")
-    flag(count, "eval_every", 0, "Updates between looks at held-out data; 0: twenty looks in all.")
+    flag(
+        count,
+        "eval_every",
+        0,
+        "Updates between looks at held-out data; 0: about twenty looks, at steps of --flow_every.",
+    )
     flag(count, "flow_every", 50, "Updates between looks at the gradient's flow through time; 0: none.")
     flag(count, "patience", 0, "Stop after so many looks without a better one; 0: never.")
     flag(count, "checkpoint_every", 0, "Updates between checkpoints; 0: one at every look.")

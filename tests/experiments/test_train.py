@@ -182,6 +182,14 @@ def test_a_curriculum_goes_through_its_lengths(tmp_path):
     assert steps == list(range(7))
 
 
+def test_looks_and_flows_come_when_asked(tmp_path):
+    flags = {"length": 8, "steps": 9, "eval_every": 3, "flow_every": 2, "out": tmp_path / "run"}
+    assert program.run(settings(**flags), ["train"]) == 0
+    rows = processes.rows(tmp_path / "run" / "metrics.jsonl")
+    steps = {kind: sorted({row["step"] for row in rows if row["kind"] == kind}) for kind in ("look", "flow")}
+    assert steps == {"look": [0, 3, 6, 9], "flow": [0, 2, 4, 6, 8]}
+
+
 def test_patience_ends_a_run_early(tmp_path):
     """At a learning rate that changes nothing, no look is better than the first."""
     flags = {"learning_rate": 1e-30, "steps": 40, "eval_every": 2, "patience": 3, "out": tmp_path / "run"}

@@ -33,6 +33,7 @@ FLAGS = {
     "report": {WORDS: ("format",)},
     "submit": {WHOLES: ("shards", "minutes", "requeues", "cpus", "gpus", "memory"), WORDS: ("cluster",)},
 }  # fmt: skip
+RATES = ("--learning_rate=1e39", "--learning_rate=1e-46")  # more and less than a float32 holds
 SEEDS = ("--seeds=4294967296,", "--seeds=1,1", "--seeds=-1,", "--seeds=,", "--seeds=0,,1", "--seeds=1;2")
 GRIDS = ("--lengths=10,10", "--lengths=10,0", "--lengths=10,,20", "--cells=lstm,lstm", "--cells=lstm,lstn",
          "--cells=elman(init=../x)", "--cells=lstm(forget_bias=nan)", "--cells=lstm(", "--shard=3/2", "--shard=0/2",
@@ -42,12 +43,12 @@ PLACES = ("--out=", "--out=a\0b", f"--out={'x' * 300}", "--smoke --out=FILE", "-
 FLAGLESS = ("stray", "--lenght=3", "--smoke=maybe", "--flagfile=/nowhere", "--units")
 HUGE = ("--lengths=10000000", "--lengths=10,10000000 --seeds=1,", "--lengths=2 --cells=elman --units=100000")
 TOGETHER = {  # words of a command, apart by spaces; FILE, FOREIGN and so on are in the directory of `disk`
-    "train": (*SEEDS, *PLACES, *FLAGLESS),
+    "train": (*SEEDS, *RATES, *PLACES, *FLAGLESS),
     "length_frontier": (*SEEDS, *GRIDS, *PLACES, *FLAGLESS),
     "evaluate": FLAGLESS,
     "sample": FLAGLESS,
     "submit": FLAGLESS,
-    "gradient_norms": (*SEEDS, *GRIDS, *PLACES, *FLAGLESS, *HUGE, "--task=text --file=../x", "--file=FILE",
+    "gradient_norms": (*SEEDS, *RATES, *GRIDS, *PLACES, *FLAGLESS, *HUGE, "--task=text --file=../x", "--file=FILE",
                        "--task=text --file=FOREIGN", "--task=images", "--variant=tcn --task=digits"),
     "report": (
         "", "NOWHERE", "../NOWHERE", "FILE", "EMPTY", "FOREIGN", "FOREIGN/thesis.tex", "run/run.json", "run/*", "~/run",
