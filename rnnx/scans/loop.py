@@ -17,7 +17,7 @@ tree_map = jax.tree.map
 
 @dataclass(frozen=True)
 class Loop:
-    """An `Engine` of rnnx.kernels.seam: every array has the batch after time."""
+    """An `Engine` of rnnx.kernels.seam_runs: every array has the batch after time."""
 
     cell: Any
     reverse: bool

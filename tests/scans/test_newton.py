@@ -9,7 +9,7 @@ import pytest
 
 import rnnx
 from rnnx.cells import CELLS, GRU, LSTM, Elman
-from rnnx.kernels.seam import Engine
+from rnnx.kernels.seam_runs import Engine
 from rnnx.scans import Newton, Report, Sequential, exponent, report
 from rnnx.scans.jacobian import SOLVES, even, linear, ravel, unravel
 from rnnx.scans.loop import Loop
