@@ -14,6 +14,7 @@ from experiments import tables
 from experiments.exits import BadInput
 
 CONFIG, RECORD, LOCK = "config.flags", "run.json", ".lock"
+SUMS = ".sums.json"  # {name: digests of what `keep` wrote last and before}
 SCHEMA = 1  # of all files of a run
 
 
@@ -135,13 +136,41 @@ class RunDirectory:
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, tables.to_json(value, indent=1))
 
+    def keep(self, name: str, content: str | bytes) -> None:
+        """`write` what a later start goes on from; a crash leaves the file as it was, or as it is now."""
+        data = content.encode() if isinstance(content, str) else content
+        sums = self._sums()
+        self.write_json(SUMS, sums | {name: [*sums.get(name, [])[-1:], digest(data)]})
+        self.write(name, data)
+
+    def kept(self, name: str) -> bytes | None:
+        """What `keep` wrote; None if there is no such file; raises where it holds anything else."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        data = path.read_bytes()
+        if digest(data) not in self._sums().get(name, []):
+            raise BadInput(
+                f"flag --out={self.path}: {name} is damaged, not what the run wrote; put a copy back, or delete it "
+                "to measure anew"
+            )
+        return data
+
+    def _sums(self) -> dict[str, list[str]]:
+        try:
+            return json.loads((self.path / SUMS).read_bytes())
+        except (OSError, ValueError):
+            return {}
+
     def has(self, *names: str) -> bool:
         return all((self.path / name).exists() for name in names)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
-        """The rows of a JSON-lines file, none if there is no such file."""
-        path = self.path / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        """The rows of a JSON-lines file that was kept, none if there is no such file."""
+        return [json.loads(line) for line in (self.kept(name) or b"").splitlines()]
+
+    def digests(self, *names: str) -> dict[str, str]:
+        return {name: digest((self.path / name).read_bytes()) for name in names}
 
     def tell(self, stream: Any) -> None:
         """Write where the run is, and what is in it."""

@@ -107,8 +107,8 @@ def _store(directory: RunDirectory, units: list[Unit], done: dict, arrays: dict[
     chosen = {name: arrays[name] for key in ordered for name in arrays if name.startswith("{}/{}/".format(*key))}
     buffer = io.BytesIO()
     np.savez(buffer, **chosen)  # pyright: ignore[reportArgumentType]
-    directory.write(FLOW, buffer.getvalue())
-    directory.write(ROWS, "".join(to_json(row) for key in ordered for row in done[key]))
+    directory.keep(FLOW, buffer.getvalue())
+    directory.keep(ROWS, "".join(to_json(row) for key in ordered for row in done[key]))
 
 
 def _restore(directory: RunDirectory) -> tuple[dict, dict[str, np.ndarray]]:
@@ -116,10 +116,10 @@ def _restore(directory: RunDirectory) -> tuple[dict, dict[str, np.ndarray]]:
     done: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in directory.lines(ROWS):
         done.setdefault((row["cell"], row["length"]), []).append(row)
-    path = directory.path / FLOW
-    if not path.exists():
+    flow = directory.kept(FLOW)
+    if flow is None:
         return {}, {}
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(io.BytesIO(flow), allow_pickle=False) as file:
         return done, {name: file[name] for name in file.files}
 
 
@@ -134,8 +134,6 @@ def _finish(directory: RunDirectory, told: dict[str, Any]) -> None:
     with np.load(directory.path / FLOW, allow_pickle=False) as arrays:
         for name, content in figure.draw(rows, arrays).items():
             directory.write(name, content)
-    digests = {name: digest((directory.path / name).read_bytes()) for name in (ROWS, FLOW)}
     state = digest("".join(row["parameters_sha256"] for row in rows).encode())
-    directory.write_json(
-        RECORD, told | {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": digests}
-    )
+    ended = {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": directory.digests(ROWS, FLOW)}
+    directory.write_json(RECORD, told | ended)

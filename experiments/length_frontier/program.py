@@ -14,7 +14,7 @@ from experiments.length_frontier.settings import PROGRAM, Settings
 from experiments.length_frontier.summary import frontiers, show, summarise
 from experiments.progress import Progress
 from experiments.record import SCHEMA, now, record, source_diff
-from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.run_directory import RECORD, RunDirectory
 from experiments.sharding import deal, remark
 from experiments.tables import to_csv, to_json
 from experiments.train.build import prepare
@@ -102,7 +102,7 @@ def _measure(
         progress.begin("{} T={}".format(*unit.name))
         done[unit.name] = measure(unit, progress.advance, interrupts.check)
         rows = (row for each in units if each.name in done for row in done[each.name])
-        directory.write(ROWS, "".join(map(to_json, rows)))
+        directory.keep(ROWS, "".join(map(to_json, rows)))
     progress.finish()
 
 
@@ -115,8 +115,8 @@ def _finish(directory: RunDirectory, settings: Settings, entry: dict[str, Any]) 
     title += f"{len(settings.seeds)} seeds, best of {len(settings.learning_rates)} learning rates"
     for name, content in figure.draw(lines, title).items():
         directory.write(name, content)
-    digests = {ROWS: digest((directory.path / ROWS).read_bytes())}
-    directory.write_json(RECORD, entry | {"status": "complete", "ended": now(), "files_sha256": digests})
+    ended = {"status": "complete", "ended": now(), "files_sha256": directory.digests(ROWS)}
+    directory.write_json(RECORD, entry | ended)
 
 
 def describe(units: list[Unit], settings: Settings, directory: RunDirectory) -> str:

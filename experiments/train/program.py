@@ -12,12 +12,13 @@ from experiments import exits, tables
 from experiments.interrupts import Interrupts
 from experiments.progress import Progress
 from experiments.record import SCHEMA, data_digest, now, record, source_diff
-from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.run_directory import RECORD, RunDirectory
 from experiments.train import figure, report
 from experiments.train.build import FLOPS, Work, kind_of, prepare
+from experiments.train.log import METRICS
 from experiments.train.machines import Machines, assemble
 from experiments.train.options import PROGRAM, Settings
-from experiments.train.train import METRICS, Training
+from experiments.train.train import Training
 from rnnx.tasks import solved
 from rnnx.training import checkpoint
 
@@ -133,9 +134,10 @@ def _train(
                 directory.write(DIFF, source_diff())
 
         training = _learn(settings, work, directory, machines, interrupts, begin)
+        assert training.log  # this process writes
         summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
         directory.write_json(SUMMARY, summary)
-        for name, content in figure.draw(directory.lines(METRICS), summary).items():
+        for name, content in figure.draw(training.log.rows(), summary).items():
             directory.write(name, content)
     except (exits.Interrupted, exits.Lost, exits.NonFinite) as error:
         status = "non-finite" if isinstance(error, exits.NonFinite) else "interrupted"
@@ -148,8 +150,8 @@ def _train(
         raise exits.BadInput(f"flag --out={directory.path}: {error}; write another --out") from None
     except OSError as error:
         raise exits.BadInput(f"flag --out={directory.path}: {error.strerror or error}; {_space(directory)}") from None
-    digests = {METRICS: digest((directory.path / METRICS).read_bytes())}
-    ended = {"status": "complete", "ended": now(), "state_sha256": training.digest(), "files_sha256": digests}
+    sums = {METRICS: training.log.position()["sha256"]}
+    ended = {"status": "complete", "ended": now(), "state_sha256": training.digest(), "files_sha256": sums}
     directory.write_json(RECORD, entry | ended)
 
 

@@ -1,11 +1,10 @@
 """The training itself: chunks of compiled updates, and between them rows, looks, checkpoints.
 
-A run that is cut short anywhere and goes on ends in the same bytes: what a checkpoint holds, and the length that
-metrics.jsonl had then, are all that the rest depends on.
+A run that is cut short anywhere and goes on ends in the same bytes: what a checkpoint holds, and what metrics.jsonl
+held then, are all that the rest depends on.
 """
 
 import hashlib
-import os
 import pathlib
 import sys
 import time
@@ -17,16 +16,16 @@ import numpy as np
 
 from experiments.exits import Interrupted, NonFinite
 from experiments.run_directory import RunDirectory
-from experiments.tables import to_json
 from experiments.train import rows
 from experiments.train.build import Stage, Work
 from experiments.train.held_out import HeldOut
+from experiments.train.log import Log
 from experiments.train.machines import Machines
 from experiments.train.options import Settings
 from rnnx.tasks import solved
 from rnnx.training import Best, TrainState, checkpoint, steps_of
 
-METRICS, CHECKPOINTS = "metrics.jsonl", "checkpoints"
+CHECKPOINTS = "checkpoints"
 WATCHED = 8  # sequences that the flow is measured on
 CHUNK = 25  # updates in one call at most: seconds between two looks at the world
 
@@ -51,6 +50,7 @@ class Training:
     def __init__(self, settings: Settings, work: Work, directory: RunDirectory | None, machines: Machines):
         self.settings, self.work, self.machines = settings, work, machines
         self.directory = directory  # None: another process writes
+        self.log = Log(directory.path) if directory else None
         self.step, self.saved, self.seconds = 0, -1, 0.0
         seeds = len(settings.seeds)
         self.watched_split = "valid" if work.selects else "test"
@@ -78,7 +78,7 @@ class Training:
         self.state = self.machines.place(self.state)
 
     def _restore(self) -> None:
-        assert self.directory
+        assert self.directory and self.log
         checkpoints = self.directory.path / CHECKPOINTS
         if not checkpoint.steps(checkpoints):
             return
@@ -90,8 +90,7 @@ class Training:
         if self.best is not None:
             value, step, since = (np.array(told["best"][name]) for name in ("value", "step", "since"))
             self.best = Best(value, step, since, params)
-        with open(self.directory.path / METRICS, "r+b") as file:
-            file.truncate(told["metrics_bytes"])
+        self.log.cut(told["metrics"])
 
     def _follow(self) -> None:
         """Be where the first process is."""
@@ -105,11 +104,11 @@ class Training:
     def run(self, advance: Callable[[int, str], None], check: Callable[[], None]) -> None:
         """To the last update, or to where patience ends. `advance(n, told)` hears of updates; `check()` may raise."""
         if self.saved < 0:
-            if self.directory:
-                self.directory.write(METRICS, "")
+            if self.log:
+                self.log.begin()
             self._look()
             if self.settings.flow_every:
-                self._write(self._flow_rows())
+                self._add(self._flow_rows())
             self.save()
         for stage in self.work.stages:
             run = steps_of(self.work.learner, stage.plan, self.machines.mesh)
@@ -126,11 +125,11 @@ class Training:
                 metrics = jax.device_get(metrics)
                 self.seconds += time.monotonic() - began
                 self._check_finite(stage, metrics)
-                self._write(rows.of_steps(self.settings.seeds, self.step, metrics))
+                self._add(rows.of_steps(self.settings.seeds, self.step, metrics))
                 self.step += count
                 advance(count, f"loss {np.mean(metrics.loss[-1]):.4g}")
                 if self._due(self.settings.flow_every):
-                    self._write(self._flow_rows())
+                    self._add(self._flow_rows())
                 looks = self._due(self.work.eval_every) or self.step == self.work.steps
                 if looks:
                     self._look()
@@ -154,11 +153,8 @@ class Training:
         self.saved = self.step
 
     def _save(self, progress: Progress) -> None:
-        assert self.directory
-        with open(self.directory.path / METRICS, "rb") as file:
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        told = {"metrics_bytes": size, "first_solved": self.first_solved, "seconds": self.seconds}
+        assert self.directory and self.log
+        told = {"metrics": self.log.position(), "first_solved": self.first_solved, "seconds": self.seconds}
         if self.best is not None:
             told["best"] = {name: getattr(self.best, name).tolist() for name in ("value", "step", "since")}
         checkpoint.save(self.directory.path / CHECKPOINTS, self.step, progress, told, keep=self.settings.keep)
@@ -188,7 +184,7 @@ class Training:
             lines.append({"kind": "look", "step": self.step, "seed": seed, "split": self.watched_split, **numbers})
             if self.first_solved[i] is None and solved(self.work.task, numbers["loss"], numbers["accuracy"]):
                 self.first_solved[i] = self.step
-        self._write(lines)
+        self._add(lines)
         bad = np.flatnonzero(~np.isfinite(means["loss"])).tolist()
         if bad and self.settings.on_nonfinite == "stop":
             self._stop(self.work.task.length, bad[0], self.step, f"{self.watched_split} loss")
@@ -199,10 +195,9 @@ class Training:
             return []
         return rows.of_flow(self.settings.seeds, self.step, jax.device_get(self._flow(self.params)))
 
-    def _write(self, lines: list[dict[str, Any]]) -> None:
-        if self.directory:
-            with open(self.directory.path / METRICS, "a") as file:
-                file.write("".join(map(to_json, lines)))
+    def _add(self, lines: list[dict[str, Any]]) -> None:
+        if self.log:
+            self.log.add(lines)
 
     def _check_finite(self, stage: Stage, metrics: Any) -> None:
         """Raise where an update could not be made, or too many could not; the state before is kept in crash/."""

@@ -79,6 +79,16 @@ def test_damage_is_told_and_made_good(cut, whole):
     assert end(cut) == end(whole) and len(list((cut / "checkpoints" / "quarantine").iterdir())) == 1
 
 
+def test_rows_that_it_did_not_write_are_refused(cut):
+    content = bytearray((cut / "metrics.jsonl").read_bytes())
+    content[100] ^= 1
+    (cut / "metrics.jsonl").write_bytes(content)
+    _, err = processes.run("train", *RUN, f"--out={cut}", status=2)
+    assert len(err.splitlines()) == 1 and "metrics.jsonl is damaged" in err and "another --out" in err
+    assert (cut / "metrics.jsonl").read_bytes() == content
+    assert json.loads((cut / "run.json").read_text())["status"] == "running"
+
+
 def test_when_all_are_damaged_the_way_out_is_told(cut):
     for manifest in (cut / "checkpoints" / "manifests").iterdir():
         manifest.write_text("{}")
