@@ -49,7 +49,7 @@ def test_help_is_quick_and_imports_no_jax():
 
 def test_files_and_rows(trained):
     path, out = trained
-    assert {p.name for p in path.iterdir()} - {"source.diff", ".lock"} == FILES | FIGURES
+    assert {p.name for p in path.iterdir()} - {"source.diff", ".lock", ".sums.json"} == FILES | FIGURES
     rows = [strict(line) for line in (path / "results.jsonl").read_text().splitlines()]
     grid = [(r["cell"], r["length"], r["trained_steps"], r["seed"]) for r in rows]
     cell = "elman(init=orthogonal)"
@@ -211,7 +211,7 @@ def test_without_matplotlib_the_run_succeeds_and_says_so(tmp_path):
         env={**os.environ, "PYTHONPATH": path, "XLA_FLAGS": quick.flags()},
     )
     assert "pip install 'rnnx[lab]'" in err
-    assert {p.name for p in (tmp_path / "run").iterdir()} - {"source.diff", ".lock"} == FILES
+    assert {p.name for p in (tmp_path / "run").iterdir()} - {"source.diff", ".lock", ".sums.json"} == FILES
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def found(tmp_path_factory):
 
 def test_files_and_rows(found):
     path, status = found
-    assert status == 0 and {p.name for p in path.iterdir()} - {"source.diff", ".lock"} == FILES
+    assert status == 0 and {p.name for p in path.iterdir()} - {"source.diff", ".lock", ".sums.json"} == FILES
     rows = processes.rows(path / "results.jsonl")
     grid = [(r["cell"], r["length"], r["learning_rate"], r["seed"]) for r in rows]
     assert grid == [(c, t, rate, s) for c in ("elman", "gru") for t in (6, 8) for rate in (1e-3, 1e-2) for s in (0, 1)]

@@ -77,7 +77,7 @@ def children(process: int) -> list[int]:
         (("--out=x", "--", "os"), ("'os'", "experiments.train")),
         (("--", "experiments.train"), ("--out", "write a directory")),
         (("--out=a%j", "--", "experiments.train"), ("--out", "another")),
-        (("--out=a\n#SBATCH b", "--", "experiments.train"), ("--out", "another")),
+        (("--out=a\n#SBATCH b", "--", "experiments.train"), ("--out", "write a directory")),
         (("--out=x", "--partition=a b", "--", "experiments.train"), ("--partition", "short")),
         (("--out=x", "--shards=2", "--", "experiments.train"), ("--shards=2", "leave it out")),
         (("--out=x", "--", *GRID, "--shard=1/2"), ("--shard", "before --")),
