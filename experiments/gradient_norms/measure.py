@@ -49,9 +49,6 @@ class Unit(NamedTuple):
         return Learner(model, Rule(self.optimizer, self.learning_rate))
 
 
-Look = Callable[[Any, Example], tuple[Flow, "Summary"]]  # (parameters, examples), both of every seed
-
-
 class Summary(NamedTuple):
     """What a row says, by seed."""
 
@@ -66,31 +63,23 @@ class Summary(NamedTuple):
     blocks: Any  # log10 norm of the parameters' gradient, block by block
 
 
-def compiled(unit: Unit, data: Any) -> Look:
-    """What looks at the unit's flow, ready to run; nothing is computed."""
-    to_init, to_look, _ = jax.eval_shape(partial(_keys, unit))
-    params = jax.eval_shape(partial(_init, unit.network), to_init)
-    examples = jax.eval_shape(partial(_draw, unit, step=0), data, to_look)
-    return _look.lower(unit.network, unit.task, params, examples).compile()
-
-
 def measure(
-    unit: Unit, data: Any, look: Callable[[], Look], advance: Callable[[int], None], check: Callable[[], None]
+    unit: Unit, data: Any, advance: Callable[[int], None], check: Callable[[], None]
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-    """(rows of results.jsonl, arrays of flow.npz) of one unit. `look()` waits for what `compiled` says; `advance(n)`
-    hears of work done; `check()` may raise.
+    """(rows of results.jsonl, arrays of flow.npz) of one unit. `advance(n)` hears of work done; `check()` may raise.
+
 
     Seeds are vmapped; each has its own parameters, its own measured batch and its own training data, which
     depend on the seed alone.
     """
-    to_init, to_look, to_train = _keys(unit)
-    params, examples = _init(unit.network, to_init), _draw(unit, data, to_look, 0)
+    keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), 3))(np.array(unit.seeds, np.uint32))
+    params, examples = _init(unit.network, keys[:, 0]), _draw(unit, data, keys[:, 1], 0)
     rows, arrays = [], {}
     for trained_steps in dict.fromkeys((0, unit.train_steps)):
         if trained_steps:
             check()
-            params = _train(unit, params, data, to_train, advance, check)
-        curves, summary = jax.device_get(look()(params, examples))
+            params = _train(unit, params, data, keys[:, 2], advance, check)
+        curves, summary = jax.device_get(_look(unit.network, unit.task, params, examples))
         where = f"{unit.cell}/{unit.task.length}/{trained_steps}"
         arrays |= {
             f"{where}/state_mean": curves.state.mean,
@@ -101,12 +90,6 @@ def measure(
         rows += [_row(unit, trained_steps, i, summary, host) for i in range(len(unit.seeds))]
         advance(1)
     return rows, arrays
-
-
-def _keys(unit: Unit) -> tuple[Array, Array, Array]:
-    """For the parameters, the measured batch and the training data of every seed."""
-    keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), 3))(np.array(unit.seeds, np.uint32))
-    return keys[:, 0], keys[:, 1], keys[:, 2]
 
 
 @partial(jax.jit, static_argnames="network")

@@ -2,7 +2,6 @@
 
 import io
 import sys
-from contextlib import closing
 from typing import Any
 
 import jax
@@ -10,8 +9,7 @@ import numpy as np
 
 from experiments import exits
 from experiments.gradient_norms import figure, plan
-from experiments.gradient_norms.ahead import ahead
-from experiments.gradient_norms.measure import Unit, compiled, measure
+from experiments.gradient_norms.measure import Unit, measure
 from experiments.gradient_norms.settings import PROGRAM, Settings
 from experiments.gradient_norms.summary import show, summarise
 from experiments.interrupts import Interrupts
@@ -90,14 +88,14 @@ def _measure(
 ) -> None:
     """Every missing unit, written as soon as it is there, in the order of the grid whatever came first."""
     progress = Progress(sum(unit.work for unit in missing))
-    with closing(ahead(lambda unit: compiled(unit, data), missing)) as coming:
-        for unit, look in coming:
-            progress.begin(f"{unit.cell} T={unit.task.length}")
-            interrupts.check()
-            rows, curves = measure(unit, data, look, progress.advance, interrupts.check)
-            done[unit.cell, unit.task.length] = rows
-            arrays |= curves
-            _store(directory, units, done, arrays)
+
+    for unit in missing:
+        progress.begin(f"{unit.cell} T={unit.task.length}")
+        interrupts.check()
+        rows, curves = measure(unit, data, progress.advance, interrupts.check)
+        done[unit.cell, unit.task.length] = rows
+        arrays |= curves
+        _store(directory, units, done, arrays)
     progress.finish()
 
 
