@@ -53,22 +53,28 @@ inline __attribute__((always_inline)) void put(const Vec<T> (&sum)[R][W], T* c, 
   }
 }
 
+// Sums a step of the depth is added to: enough to be under way at once, where one or two rows alone are too few.
+template <int R, int W>
+constexpr int chains = R > 2 ? 1 : R * W > 2 ? 2 : 4;
+
 template <class T, int R, int W>
 inline void tile(const Segment<T>* segments, int count, int64_t row, const Panel<T>& panel, T* c, int64_t stride,
                  bool accumulate) {
-  constexpr int L = lanes<T>;
-  Vec<T> sum[R][W];
+  constexpr int L = lanes<T>, S = chains<R, W>;
+  Vec<T> sum[S][R][W];
+#pragma GCC unroll 4
+  for (int i = 0; i < S; i++)
 #pragma GCC unroll 2
-  for (int w = 0; w < W; w++) {
-    const Vec<T> start = panel.start ? load(panel.start + w * L) : Vec<T>{};
+    for (int w = 0; w < W; w++) {
+      const Vec<T> start = panel.start && i == 0 ? load(panel.start + w * L) : Vec<T>{};
 #pragma GCC unroll 16
-    for (int r = 0; r < R; r++) sum[r][w] = start;
-  }
+      for (int r = 0; r < R; r++) sum[i][r][w] = start;
+    }
   const T* p = panel.packed;
   for (int s = 0; s < count; s++) {
-    const int64_t lda = segments[s].stride;
+    const int64_t lda = segments[s].stride, length = segments[s].length;
     const T* a = segments[s].a + row * lda;
-    for (int64_t k = 0; k < segments[s].length; k++, p += W * L) {
+    const auto add = [&](Vec<T>(&to)[R][W], int64_t k) __attribute__((always_inline)) {
       Vec<T> b[W];
 #pragma GCC unroll 2
       for (int w = 0; w < W; w++) b[w] = load(p + w * L);
@@ -76,11 +82,24 @@ inline void tile(const Segment<T>* segments, int count, int64_t row, const Panel
       for (int r = 0; r < R; r++) {
         const Vec<T> x = all<T>(a[r * lda + k]);
 #pragma GCC unroll 2
-        for (int w = 0; w < W; w++) sum[r][w] += x * b[w];
+        for (int w = 0; w < W; w++) to[r][w] += x * b[w];
       }
-    }
+      p += W * L;
+    };
+    int64_t k = 0;
+    if constexpr (S > 1)
+      for (; k + S <= length; k += S)
+#pragma GCC unroll 4
+        for (int i = 0; i < S; i++) add(sum[i], k + i);
+    for (; k < length; k++) add(sum[0], k);
   }
-  put<T, R, W>(sum, c, stride, panel.width, accumulate);
+#pragma GCC unroll 4
+  for (int i = 1; i < S; i++)
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++)
+#pragma GCC unroll 2
+      for (int w = 0; w < W; w++) sum[0][r][w] += sum[i][r][w];
+  put<T, R, W>(sum[0], c, stride, panel.width, accumulate);
 }
 
 template <class T, int R, int W>
