@@ -7,9 +7,10 @@ import sys
 
 import pytest
 import small_files
-from absl.testing import flagsaver
+from programs import call
 
 from experiments.gradient_norms.__main__ import main
+from experiments.gradient_norms.settings import define
 
 # What is given, and words that the one line must hold.
 BAD = [
@@ -129,10 +130,9 @@ def tree(path):
 def test_one_line_and_nothing_written(row, here, capsys):
     given, *words = row
     before = tree(here)
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as stop:
-        main(["gradient_norms", *given.split(" ")])
+    status = call(main, define, *given.split(" "))
     out, err = capsys.readouterr()
-    assert stop.value.code == 2 and out == ""
+    assert status == 2 and out == ""
     assert err.startswith("error: ") and err.count("\n") == 1
     for word in words:
         assert word in err, f"{word!r} is not in {err!r}"
@@ -141,8 +141,7 @@ def test_one_line_and_nothing_written(row, here, capsys):
 
 def test_good_input_is_not_refused(here, capsys):
     """The control: the same call with flags that make sense."""
-    with flagsaver.flagsaver():
-        assert main(["gradient_norms", "--dry_run", "--cells=lstm(forget_bias=0)", "--seeds=7,", "--lengths=3"]) == 0
+    assert call(main, define, "--dry_run", "--cells=lstm(forget_bias=0)", "--seeds=7,", "--lengths=3") == 0
     out, err = capsys.readouterr()
     assert err == "" and "cells = lstm(forget_bias=0)" in out and "seeds = 7," in out and "1 runs in 1 units" in out
     assert not (here / "runs").exists(), "a dry run writes nothing"
@@ -151,9 +150,8 @@ def test_good_input_is_not_refused(here, capsys):
 def test_an_unwritable_directory(here, capsys, monkeypatch):
     """As a user without the right to write: root may write anywhere, so the answer of the system is set."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as stop:
-        main(["gradient_norms", "--out=new", "--lengths=3"])
-    assert stop.value.code == 2 and "cannot be written; write another" in capsys.readouterr().err
+    assert call(main, define, "--out=new", "--lengths=3") == 2
+    assert "cannot be written; write another" in capsys.readouterr().err
     assert not (here / "new").exists()
 
 

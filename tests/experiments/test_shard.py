@@ -7,14 +7,14 @@ import re
 
 import processes
 import pytest
-from absl.testing import flagsaver
 from programs import call, refused, tree
 
 from experiments import sharding
 from experiments.exits import BadInput
+from experiments.gradient_norms import settings as norms_settings
 from experiments.gradient_norms.__main__ import main as norms
+from experiments.length_frontier import settings as frontier_settings
 from experiments.length_frontier.__main__ import main as frontier
-from experiments.length_frontier.settings import define
 from experiments.report.merge import merge
 from experiments.report.read import read
 from experiments.sharding import Shard, deal
@@ -25,15 +25,11 @@ FRONTIER = ("--smoke", "--cells=elman,gru", "--lengths=8,6")
 
 
 def run_norms(*given: str) -> int:
-    with flagsaver.flagsaver():
-        try:
-            return norms(["gradient_norms", *given])
-        except SystemExit as stop:
-            return stop.code
+    return call(norms, norms_settings.define, *given)
 
 
 def run_frontier(*given: str) -> int:
-    return call(frontier, define, *given)
+    return call(frontier, frontier_settings.define, *given)
 
 
 # --------------------------------------------------------------------------------------------- dealing out

@@ -4,20 +4,16 @@ import importlib
 import pathlib
 
 from absl import flags
-from absl.testing import flagsaver
 
 PROGRAMS = ("train", "length_frontier", "evaluate", "sample", "gradient_norms", "report", "submit")
 DEFINE = {"train": "options", "length_frontier": "settings", "evaluate": "options", "sample": "options",
-          "report": "options", "submit": "options"}  # fmt: skip
+          "gradient_norms": "settings", "report": "options", "submit": "options"}  # fmt: skip
 
 
 def call(program: str, *given: str) -> int:
     """The exit status of a program."""
     main = importlib.import_module(f"experiments.{program}.__main__").main
     try:
-        if program not in DEFINE:  # its flags are absl's own
-            with flagsaver.flagsaver():
-                return main([program, *given])
         values = flags.FlagValues()
         importlib.import_module(f"experiments.{program}.{DEFINE[program]}").define(values)
         return main([program, *given], values)

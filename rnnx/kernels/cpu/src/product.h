@@ -53,7 +53,8 @@ inline __attribute__((always_inline)) void put(const Vec<T> (&sum)[R][W], T* c, 
   }
 }
 
-// Sums a step of the depth is added to: enough to be under way at once, where one or two rows alone are too few.
+// How many sums a row's product is spread over. A multiply-add takes some cycles, and those of one or two rows alone would
+// wait for each other. Depends on the rows of the tile only, so that a batch of its size always gives the same bits.
 template <int R, int W>
 constexpr int chains = R > 2 ? 1 : R * W > 2 ? 2 : 4;
 
