@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import small_files
-from programs import call
+from programs import call, tree
 
 from experiments.gradient_norms.__main__ import main
 from experiments.gradient_norms.settings import define
@@ -120,10 +120,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "FOREIGN" / "thesis.tex").write_text("dear")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def tree(path):
-    return sorted((str(p.relative_to(path)), p.read_bytes() if p.is_file() else b"") for p in path.rglob("*"))
 
 
 @pytest.mark.parametrize("row", BAD, ids=[row[0] for row in BAD])
