@@ -34,6 +34,7 @@ class Unit(NamedTuple):
     optimizer: str
     learning_rate: float
     method: Any
+    padded: Any = None  # the task whose steps its measured examples are padded to: units of one such share a program
 
     @property
     def cell(self) -> str:
@@ -79,7 +80,7 @@ def measure(
         if trained_steps:
             check()
             params = _train(unit, params, data, keys[:, 2], advance, check)
-        curves, summary = jax.device_get(_look(unit.network, unit.task, params, examples))
+        curves, summary = _measured(unit, params, examples)
         where = f"{unit.cell}/{unit.task.length}/{trained_steps}"
         arrays |= {
             f"{where}/state_mean": curves.state.mean,
@@ -114,9 +115,33 @@ def _batches(task: Any, size: int, last: bool, data: Any, keys: Array, step: Arr
     return jax.vmap(one)(keys)
 
 
+def _measured(unit: Unit, params: Any, examples: Example) -> tuple[Flow, Summary]:
+    """The flow of every seed, and the numbers that sum it up, on the host."""
+    if unit.padded:
+        examples = _padded(examples, unit.padded.steps)
+    seen, summary = jax.device_get(_look(unit.network, unit.padded or unit.task, params, examples))
+    return seen._replace(**{
+        name: jax.tree.map(lambda curve: curve[:, : unit.task.steps], getattr(seen, name))
+        for name in ("state", "leaves", "inputs")
+    }), summary  # fmt: skip
+
+
+def _padded(examples: Example, steps: int) -> Example:
+    """Examples [K, B, T, ...] with padding up to `steps`, and so with lengths."""
+    more = steps - examples.weights.shape[2]
+
+    def longer(leaf: Array) -> np.ndarray:
+        return np.pad(leaf, [(0, more) if axis == 2 else (0, 0) for axis in range(leaf.ndim)])
+
+    length = examples.length
+    if length is None:
+        length = np.full(examples.weights.shape[:2], examples.weights.shape[2], np.int32)
+    return Example(*jax.tree.map(longer, examples[:3]), length)
+
+
 @partial(jax.jit, static_argnames=("network", "task"))
 def _look(network: Any, task: Any, params: Any, examples: Example) -> tuple[Flow, Summary]:
-    """The flow of every seed, and the numbers that sum it up."""
+    """`task` tells the loss, and the number of steps where examples have no lengths."""
 
     def one(params: Any, examples: Example) -> tuple[Flow, Summary]:
         seen = flow(network, params, examples, task.loss)

@@ -18,7 +18,8 @@ from rnnx.tasks import TASKS
 from rnnx.tasks.readers import BadFile
 
 FLOPS = 8e9  # a second, of one process on two cores: what this program was seen to reach
-COMPILE = 4.0  # seconds a unit
+COMPILE = 4.0  # seconds a program of a cell's, and what is compiled for a length
+PADDING = 1e10  # multiplications that are done sooner than a program is compiled
 
 
 def units(settings: Settings) -> list[Unit]:
@@ -50,7 +51,23 @@ def units(settings: Settings) -> list[Unit]:
     for name in names:
         if names.count(name) > 1:
             raise BadInput(f"flag --cells: {name} stands twice, once with its defaults written out; write it once")
-    return made
+    return [unit for name in names for unit in sharing([unit for unit in made if unit.cell == name])]
+
+
+def sharing(units: list[Unit]) -> list[Unit]:
+    """One cell's units, told which lengths are measured by one program: those that padding to the longest of them
+    costs less than a program of their own. What is measured stays the same, but for rounding."""
+    examples = len(units[0].seeds) * units[0].batch_size
+    step = examples * (_parameters(units[0]) + 50 * _width(units[0]))  # 50: what a flow does with each unit's state
+    groups: list[list[Unit]] = []
+    for unit in sorted(units, key=lambda unit: -unit.task.steps):
+        longest = groups[-1][0] if groups else unit
+        if groups and unit.network == longest.network and (longest.task.steps - unit.task.steps) * step < PADDING:
+            groups[-1].append(unit)
+        else:
+            groups.append([unit])
+    padded = {unit.task.length: group[0].task for group in groups if len(group) > 1 for unit in group}
+    return [unit._replace(padded=padded.get(unit.task.length)) for unit in units]
 
 
 def _task(settings: Settings, length: int) -> Any:
@@ -83,9 +100,10 @@ def _parameters(unit: Unit) -> int:
 
 def _seconds(unit: Unit, parameters: int) -> float:
     """What a unit is expected to take, roughly."""
-    passes = 6 + 6 + 3 * unit.train_steps  # two measurements, forward and backward in training
-    examples = len(unit.seeds) * unit.batch_size
-    return COMPILE + 2 * parameters * examples * unit.task.steps * passes / FLOPS
+    measured = 12 * (unit.padded or unit.task).steps  # twice, six passes each
+    trained = 3 * unit.train_steps * unit.task.steps
+    compiled = COMPILE if unit.padded in (None, unit.task) else COMPILE / 4
+    return compiled + 2 * parameters * len(unit.seeds) * unit.batch_size * (measured + trained) / FLOPS
 
 
 def fits(units: list[Unit]) -> None:

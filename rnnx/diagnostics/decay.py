@@ -39,6 +39,6 @@ def half_life(slope: Array) -> Array:
 
 def share_below_float32(curve: Array, reach: int | Array | None = None) -> Array:
     """The share of the first `reach` lags whose norm is below float32's smallest normal number, 1.2e-38."""
-    steps = jnp.minimum(curve.shape[0] if reach is None else reach, curve.shape[0])
-    lost = (curve < LOG10_FLOAT32_TINY) & (jnp.arange(curve.shape[0]) < steps)
+    steps = jnp.minimum(jnp.asarray(curve.shape[0] if reach is None else reach), curve.shape[0])
+    lost = (curve < LOG10_FLOAT32_TINY) & (jnp.arange(curve.shape[0], dtype=steps.dtype) < steps)
     return jnp.sum(lost.astype(curve.dtype)) / steps.astype(curve.dtype)

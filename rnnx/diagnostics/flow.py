@@ -167,7 +167,7 @@ def _trajectory(cell: Any, params: Any, batch: Example, start: Any) -> tuple[Any
         before = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b])[:-1], state, after)
         if length is None:
             return xs, targets, example.weights, None, before, after
-        real = jnp.arange(steps) < length
+        real = jnp.arange(steps, dtype=length.dtype) < length
         seen = _masked(xs, real), targets, example.scored(), real, before, after
         return jax.tree.map(lambda a: jnp.roll(a, steps - length, axis=0), seen)
 
