@@ -136,7 +136,8 @@ def _padded(examples: Example, steps: int) -> Example:
     length = examples.length
     if length is None:
         length = np.full(examples.weights.shape[:2], examples.weights.shape[2], np.int32)
-    return Example(*jax.tree.map(longer, examples[:3]), length)
+    xs, targets, weights = jax.tree.map(longer, examples[:3])
+    return Example(xs, targets, weights, length)
 
 
 @partial(jax.jit, static_argnames=("network", "task"))
