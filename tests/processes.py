@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 from experiments import quick
 
@@ -41,16 +42,18 @@ def rows(path: pathlib.Path) -> list[dict]:
 
 
 def help_is_quick(program: str) -> str:
-    """What --help prints; it must come in a second and import neither JAX nor NumPy."""
-    import time
-
+    """What --help prints; it must come in a second (of three tries, on a busy machine) and import no JAX, no NumPy."""
     code = (
         "import sys, runpy; sys.argv[1:] = ['--help']\n"
         f"try: runpy.run_module('experiments.{program}', run_name='__main__', alter_sys=True)\n"
         "except SystemExit as stop: print('exit', stop.code, [m for m in ('jax', 'numpy') if m in sys.modules])"
     )
-    begin = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert time.monotonic() - begin < 1.0
-    assert done.stdout.rstrip().endswith("exit 0 []"), done.stderr
-    return done.stdout
+    took = []
+    for _ in range(3):
+        begin = time.monotonic()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        assert done.stdout.rstrip().endswith("exit 0 []"), done.stderr
+        took.append(time.monotonic() - begin)
+        if took[-1] < 1.0:
+            return done.stdout
+    raise AssertionError(took)

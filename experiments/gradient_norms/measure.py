@@ -135,7 +135,7 @@ def _padded(examples: Example, steps: int) -> Example:
 
     length = examples.length
     if length is None:
-        length = np.full(examples.weights.shape[:2], examples.weights.shape[2], np.int32)
+        length = jnp.full(examples.weights.shape[:2], examples.weights.shape[2], jnp.int32)
     xs, targets, weights = jax.tree.map(longer, examples[:3])
     return Example(xs, targets, weights, length)
 

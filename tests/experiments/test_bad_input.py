@@ -9,9 +9,6 @@ import pytest
 import small_files
 from programs import call, tree
 
-from experiments.gradient_norms.__main__ import main
-from experiments.gradient_norms.settings import define
-
 # What is given, and words that the one line must hold.
 BAD = [
     ("--cells=lstn", "--cells", "'lstn'", "lstm"),
@@ -126,7 +123,7 @@ def here(tmp_path, monkeypatch):
 def test_one_line_and_nothing_written(row, here, capsys):
     given, *words = row
     before = tree(here)
-    status = call(main, define, *given.split(" "))
+    status = call("gradient_norms", *given.split(" "))
     out, err = capsys.readouterr()
     assert status == 2 and out == ""
     assert err.startswith("error: ") and err.count("\n") == 1
@@ -137,7 +134,7 @@ def test_one_line_and_nothing_written(row, here, capsys):
 
 def test_good_input_is_not_refused(here, capsys):
     """The control: the same call with flags that make sense."""
-    assert call(main, define, "--dry_run", "--cells=lstm(forget_bias=0)", "--seeds=7,", "--lengths=3") == 0
+    assert call("gradient_norms", "--dry_run", "--cells=lstm(forget_bias=0)", "--seeds=7,", "--lengths=3") == 0
     out, err = capsys.readouterr()
     assert err == "" and "cells = lstm(forget_bias=0)" in out and "seeds = 7," in out and "1 runs in 1 units" in out
     assert not (here / "runs").exists(), "a dry run writes nothing"
@@ -146,7 +143,7 @@ def test_good_input_is_not_refused(here, capsys):
 def test_an_unwritable_directory(here, capsys, monkeypatch):
     """As a user without the right to write: root may write anywhere, so the answer of the system is set."""
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert call(main, define, "--out=new", "--lengths=3") == 2
+    assert call("gradient_norms", "--out=new", "--lengths=3") == 2
     assert "cannot be written; write another" in capsys.readouterr().err
     assert not (here / "new").exists()
 

@@ -10,16 +10,14 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import processes
 import pytest
 from programs import call, refused, train, tree
 
-from experiments.evaluate.__main__ import main
-from experiments.evaluate.options import define
 from experiments.train.build import task_of
 from experiments.train.load import load
 from experiments.train.train import start as begin
@@ -43,7 +41,7 @@ def text(tmp_path_factory):
 
 
 def evaluate(*given: str) -> int:
-    return call(main, define, *given)
+    return call("evaluate", *given)
 
 
 def answer(capsys, run: pathlib.Path, *given: str) -> dict:
@@ -302,17 +300,10 @@ def start(*words: str) -> subprocess.CompletedProcess:
 
 
 def test_help_is_quick_and_imports_no_jax():
-    code = (
-        "import sys, runpy; sys.argv[1:] = ['--help']\n"
-        "try: runpy.run_module('experiments.evaluate', run_name='__main__', alter_sys=True)\n"
-        "except SystemExit as stop: print('exit', stop.code, [m for m in ('jax', 'numpy') if m in sys.modules])"
-    )
-    begin = time.monotonic()
-    done = start("-c", code)
-    assert time.monotonic() - begin < 1.0
-    assert done.stdout.rstrip().endswith("exit 0 []") and done.stdout.startswith("Evaluate a trained run")
+    told = processes.help_is_quick("evaluate")
+    assert told.startswith("Evaluate a trained run")
     for flag in ("run", "which", "split", "length", "data", "other_data", "method", "format", "out", "dry_run"):
-        assert re.search(rf"--(\[no\])?{flag}\b", done.stdout), flag
+        assert re.search(rf"--(\[no\])?{flag}\b", told), flag
 
 
 def test_as_a_process(adding, capsys):

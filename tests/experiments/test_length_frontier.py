@@ -8,8 +8,7 @@ import processes
 import pytest
 from programs import call, refused, tree
 
-from experiments.length_frontier.__main__ import main
-from experiments.length_frontier.settings import LENGTHS, define
+from experiments.length_frontier.settings import LENGTHS
 from experiments.length_frontier.summary import frontiers, summarise
 from rnnx.tasks import TASKS
 
@@ -60,7 +59,7 @@ def test_tasks_are_those_of_any_length():
 def found(tmp_path_factory):
     """One run, looked at by several tests: (directory, exit status)."""
     path = tmp_path_factory.mktemp("frontier") / "run"
-    return path, call(main, define, *SMALL, f"--out={path}")
+    return path, call("length_frontier", *SMALL, f"--out={path}")
 
 
 def test_files_and_rows(found):
@@ -84,7 +83,7 @@ def test_the_same_command_keeps_what_is_there(found, capsys):
     before = {name: (path / name).read_bytes() for name in FILES - {"run.json"}}
     lines = before["results.jsonl"].decode().splitlines(keepends=True)
     (path / "results.jsonl").write_text("".join(lines[:12]))  # three of four units
-    assert call(main, define, *SMALL, f"--out={path}") == 0
+    assert call("length_frontier", *SMALL, f"--out={path}") == 0
     assert {name: (path / name).read_bytes() for name in FILES - {"run.json"}} == before
     assert re.search(r"T=6 +T=8 +T\*", capsys.readouterr().out)
     assert len(json.loads((path / "run.json").read_text())["starts"]) == 2
@@ -103,13 +102,13 @@ def test_the_same_command_keeps_what_is_there(found, capsys):
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(given, words, tmp_path, capsys):
-    status = call(main, define, *given, f"--out={tmp_path / 'run'}")
+    status = call("length_frontier", *given, f"--out={tmp_path / 'run'}")
     refused(status, *capsys.readouterr(), words)
     assert tree(tmp_path) == []
 
 
 def test_dry_run_writes_nothing(tmp_path, capsys):
-    assert call(main, define, *SMALL, "--dry_run", f"--out={tmp_path / 'run'}") == 0
+    assert call("length_frontier", *SMALL, "--dry_run", f"--out={tmp_path / 'run'}") == 0
     assert "4 runs in each of 4 units" in capsys.readouterr().out and tree(tmp_path) == []
 
 

@@ -7,15 +7,10 @@ import subprocess
 import sys
 
 import processes
-import programs
 import pytest
-from programs import refused, report
+from programs import call, refused, report, train
 from runs_by_hand import TABLES, lengths, norms, training
 
-from experiments.gradient_norms import settings
-from experiments.gradient_norms.__main__ import main as norms_program
-from experiments.length_frontier import settings as frontier
-from experiments.length_frontier.__main__ import main as length_frontier
 from experiments.tables import to_csv
 
 
@@ -23,10 +18,10 @@ from experiments.tables import to_csv
 def real(tmp_path_factory):
     """A run of each kind, by the programs themselves."""
     root = tmp_path_factory.mktemp("real")
-    assert programs.call(norms_program, settings.define, "--smoke", f"--out={root / 'norms'}") == 0
+    assert call("gradient_norms", "--smoke", f"--out={root / 'norms'}") == 0
     small = ("--smoke", "--cells=gru", "--lengths=6,8", f"--out={root / 'frontier'}")
-    assert programs.call(length_frontier, frontier.define, *small) == 0
-    programs.train(root / "train", flow_every="2")
+    assert call("length_frontier", *small) == 0
+    train(root / "train", flow_every="2")
     return root
 
 
@@ -51,7 +46,7 @@ def test_a_real_run_of_each_kind(real, tmp_path, capsys):
         assert [{k: line[k] for k in told} for line, told in zip(grid["rows"], summary, strict=True)] == summary
     scores = processes.strict((real / "train" / "summary.json").read_text())["rows"]
     assert [line["loss"] for line in answer["grids"][2]["rows"]] == [row["test_at_best"]["loss"] for row in scores]
-    assert programs.call(norms_program, settings.define, "--smoke", f"--out={real / 'norms'}") == 0
+    assert call("gradient_norms", "--smoke", f"--out={real / 'norms'}") == 0
     for line in capsys.readouterr().out.split(str(real))[0].splitlines():
         assert line in told, "a line of the program's own table is missing"
 

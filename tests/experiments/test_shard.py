@@ -11,10 +11,6 @@ from programs import call, refused, tree
 
 from experiments import sharding
 from experiments.exits import BadInput
-from experiments.gradient_norms import settings as norms_settings
-from experiments.gradient_norms.__main__ import main as norms
-from experiments.length_frontier import settings as frontier_settings
-from experiments.length_frontier.__main__ import main as frontier
 from experiments.report.merge import merge
 from experiments.report.read import read
 from experiments.sharding import Shard, deal
@@ -25,11 +21,11 @@ FRONTIER = ("--smoke", "--cells=elman,gru", "--lengths=8,6")
 
 
 def run_norms(*given: str) -> int:
-    return call(norms, norms_settings.define, *given)
+    return call("gradient_norms", *given)
 
 
 def run_frontier(*given: str) -> int:
-    return call(frontier, frontier_settings.define, *given)
+    return call("length_frontier", *given)
 
 
 # --------------------------------------------------------------------------------------------- dealing out

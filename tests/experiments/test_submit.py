@@ -18,9 +18,8 @@ from programs import call, refused, tree
 
 from experiments import quick
 from experiments.submit import program
-from experiments.submit.__main__ import main
 from experiments.submit.job import Ended, Job
-from experiments.submit.options import Settings, define
+from experiments.submit.options import Settings
 
 GRID = ("experiments.length_frontier", "--smoke", "--cells=elman,gru", "--lengths=8,6")
 SMALL = ("experiments.length_frontier", "--smoke", "--cells=elman", "--lengths=8,6")
@@ -48,7 +47,7 @@ except Interrupted:
 
 
 def submit(*given: str) -> int:
-    return call(main, define, *given)
+    return call("submit", *given)
 
 
 def until(true, what: str, seconds: float = 120.0):

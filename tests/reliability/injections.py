@@ -22,7 +22,7 @@ from typing import Any
 from unittest import mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "reliability")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 STEPS, SEED = 8, 3
 CELLS = ("elman", "lstm", "gru")
 PLACES = {  # and what the message may call it
@@ -102,7 +102,7 @@ def finite(folder: pathlib.Path, flags: dict[str, str]) -> tuple[int, bool]:
 
 def wrong_with(cell: str, place: str, at: int, out: pathlib.Path) -> str | None:
     """What is not as it should be, None if all is."""
-    from programs_of import call
+    from programs import call
 
     more = ["--learning_rate=1e30"] if place == "flag" else []
     err = io.StringIO()

@@ -5,7 +5,7 @@ import os
 import jax
 import pytest
 from bad_inputs import CASES, SINGLE, disk
-from programs_of import PROGRAMS, call, tree
+from programs import PROGRAMS, call, tree
 
 from experiments import memory, starting
 from experiments.report import tensorboard

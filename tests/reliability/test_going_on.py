@@ -9,17 +9,12 @@ import sys
 
 import processes
 import pytest
-from programs_of import call
+from programs import call
+from short_run import RUN, cut_short, end
 
 from rnnx.training import checkpoint
 
-RUN = ("--cell=elman", "--length=6", "--units=4", "--batch_size=2", "--steps=60", "--eval_every=20", "--flow_every=0",
-       "--seeds=0,3", "--checkpoint_every=10", "--keep=4")  # fmt: skip
 WIDE = {**os.environ, "JAX_ENABLE_X64": "1"}  # as in this process, where the refusals are looked at
-
-
-def end(path: pathlib.Path) -> tuple[str, bytes]:
-    return json.loads((path / "run.json").read_text())["state_sha256"], (path / "metrics.jsonl").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +65,7 @@ def test_no_exception_loses_a_save(at, whole, tmp_path):
 
 @pytest.fixture
 def cut(whole, tmp_path) -> pathlib.Path:
-    """The run before its last checkpoint."""
-    path = pathlib.Path(shutil.copytree(whole, tmp_path / "run"))
-    shutil.rmtree(path / "checkpoints" / "60")
-    (path / "checkpoints" / "manifests" / "60.json").unlink()
-    record = json.loads((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps(record | {"status": "running"}))
-    return path
+    return cut_short(whole, tmp_path / "run")
 
 
 def content(path: pathlib.Path) -> dict[str, bytes]:

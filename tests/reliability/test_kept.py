@@ -5,7 +5,7 @@ import pathlib
 import shutil
 
 import pytest
-from programs_of import call
+from programs import call
 
 from experiments.exits import BadInput
 from experiments.run_directory import SUMS, RunDirectory

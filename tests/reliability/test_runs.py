@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,9 +11,8 @@ import time
 
 import processes
 import pytest
+from short_run import RUN, cut_short, end
 
-RUN = ("--cell=elman", "--length=6", "--units=4", "--batch_size=2", "--steps=60", "--eval_every=20", "--flow_every=0",
-       "--seeds=0,3", "--checkpoint_every=10", "--keep=4")  # fmt: skip
 ROOT = processes.ROOT
 
 
@@ -42,18 +40,10 @@ def whole(tmp_path_factory) -> pathlib.Path:
     return path
 
 
-def end(path: pathlib.Path) -> tuple[str, bytes]:
-    return json.loads((path / "run.json").read_text())["state_sha256"], (path / "metrics.jsonl").read_bytes()
-
-
 @pytest.fixture
 def cut(whole, tmp_path) -> pathlib.Path:
-    """The run as it lay there before its last checkpoint: unfinished, with rows that no checkpoint knows of."""
-    path = pathlib.Path(shutil.copytree(whole, tmp_path / "run"))
-    shutil.rmtree(path / "checkpoints" / "60")
-    (path / "checkpoints" / "manifests" / "60.json").unlink()
-    record = json.loads((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    """Unfinished, with rows that no checkpoint knows of."""
+    path = cut_short(whole, tmp_path / "run")
     with open(path / "metrics.jsonl", "a") as file:
         file.write('{"kind": "st')
     return path

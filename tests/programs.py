@@ -1,31 +1,33 @@
-"""Programs called in this process, each time with flags of their own; and tiny trained runs for them."""
+"""Programs by name, called in this process, each time with flags of their own; and tiny trained runs for them."""
 
 import contextlib
+import importlib
 import io
 import pathlib
+from functools import partial
 from typing import Any
 
 from absl import flags
 
-from experiments.report import __main__ as report_program
-from experiments.report import options
 from experiments.train import program
 from experiments.train.options import settings_of
 
+PROGRAMS = ("train", "length_frontier", "evaluate", "sample", "gradient_norms", "report", "submit")
+DEFINE = {"length_frontier": "settings", "gradient_norms": "settings"}  # where `define` is, if not in options
 
-def call(main, define, *given: str) -> int:
+
+def call(name: str, *given: Any) -> int:
     """The exit status of a program."""
     values = flags.FlagValues()
-    define(values)
+    main = importlib.import_module(f"experiments.{name}.__main__").main
     try:
-        return main(["program", *given], values)
+        importlib.import_module(f"experiments.{name}.{DEFINE.get(name, 'options')}").define(values)
+        return main([name, *map(str, given)], values)
     except SystemExit as stop:
-        return stop.code
+        return int(stop.code or 0)
 
 
-def report(*given: Any) -> int:
-    """The exit status of a report."""
-    return call(report_program.main, options.define, *map(str, given))
+report = partial(call, "report")
 
 
 def train(path: pathlib.Path, **given: str) -> pathlib.Path:
