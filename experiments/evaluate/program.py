@@ -13,9 +13,10 @@ from experiments.interrupts import Interrupts
 from experiments.record import SCHEMA
 from experiments.run_directory import claim_file, write
 from experiments.train import report
-from experiments.train.build import FLOPS, kind_of, task_of
+from experiments.train.build import kind_of, task_of
 from experiments.train.held_out import HeldOut, splits_of
 from experiments.train.load import Run, load, moved
+from experiments.train.needs import FLOPS
 from rnnx.tasks import solved
 
 COMPILING = 5.0  # seconds, for each length

@@ -108,17 +108,10 @@ def _seconds(unit: Unit, parameters: int) -> float:
 
 def fits(units: list[Unit]) -> None:
     """Raises BadInput where a unit would not, even if nothing but its states, inputs and gradients were kept."""
-    there = memory.of_device()
     for unit in units:
-        moves = len(unit.seeds) * unit.batch_size * unit.task.steps * (_width(unit) + unit.task.inputs)
-        parameters = 2 * len(unit.seeds) * _parameters(unit)
-        needed = 4 * (moves + parameters)
-        if needed > there:
-            flag = f"--lengths={unit.task.length}" if moves > parameters else "--units"
-            raise BadInput(
-                f"flag {flag}: {unit.cell} needs more than {needed / 2**30:.0f} GiB, the memory has "
-                f"{there / 2**30:.0f}; write a smaller --lengths, --units, --seeds or --batch_size"
-            )
+        moving = len(unit.seeds) * unit.batch_size * unit.task.steps * (_width(unit) + unit.task.inputs)
+        standing = 2 * len(unit.seeds) * _parameters(unit)
+        memory.check(unit.cell, 4 * moving, 4 * standing, f"--lengths={unit.task.length}")
 
 
 def _width(unit: Unit) -> int:

@@ -17,6 +17,7 @@ from experiments.record import SCHEMA, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory
 from experiments.sharding import deal, remark
 from experiments.tables import to_csv, to_json
+from experiments.train import needs
 from experiments.train.build import prepare
 
 ROWS, SUMMARY, DIFF = "results.jsonl", "summary.json", "source.diff"
@@ -44,6 +45,14 @@ def units_of(settings: Settings) -> list[Unit]:
     return made
 
 
+def fits(units: list[Unit], settings: Settings) -> None:
+    """Raises BadInput where one would not."""
+    for unit in units:
+        length = unit.work.task.length
+        like = settings.training(settings.cells[0], length)
+        needs.check(like, unit.work, len(unit.seeds) * len(unit.rates), f"--lengths={length}")
+
+
 def dealt(units: list[Unit], settings: Settings) -> list[Unit]:
     """The units of the shard, all of them without one."""
     return [units[place] for place in deal([_seconds(unit, settings.batch_size) for unit in units], settings.shard)]
@@ -64,6 +73,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     if settings.dry_run:
         sys.stdout.write(describe(units, settings, directory))
         return exits.OK
+    fits(units, settings)
     done: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in directory.lines(ROWS):
         done.setdefault((row["cell"], row["length"]), []).append(row)

@@ -19,7 +19,6 @@ from rnnx.tasks.readers import BadFile
 from rnnx.training import Clip, Epochs, Fresh, Learner, OfNetwork, Rule, Streams
 
 STEPS = 2000
-FLOPS = 6e10  # a second, of two cores: what training was seen to reach
 LENGTHS = {"adding": 100, "copy": 50, "digits": 64, "text": 64, "temporal_order": 100, "multiplication": 100,
            "memorisation": 50, "parity": 20, "delayed_xor": 30, "sentiment": 16, "agreement": 16, "images": 28,
            "series": 48, "recordings": 0, "music": 0}  # fmt: skip

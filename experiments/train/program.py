@@ -13,8 +13,8 @@ from experiments.interrupts import Interrupts
 from experiments.progress import Progress
 from experiments.record import SCHEMA, data_digest, now, record, source_diff
 from experiments.run_directory import RECORD, RunDirectory
-from experiments.train import figure, report
-from experiments.train.build import FLOPS, Work, kind_of, prepare
+from experiments.train import figure, needs, report
+from experiments.train.build import Work, kind_of, prepare
 from experiments.train.log import METRICS
 from experiments.train.machines import Machines, assemble
 from experiments.train.options import PROGRAM, Settings
@@ -42,6 +42,8 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     if settings.dry_run:
         sys.stdout.write(describe(settings, work, directory))
         return exits.OK
+    longer = f"--length={work.task.length}"
+    needs.check(settings, work, len(settings.seeds), longer, max(machines.devices, machines.processes))
     machines.agree((told, data_digest(work.task) if machines.processes > 1 else None))
     with contextlib.ExitStack() as stack:
 
@@ -225,10 +227,7 @@ def show(summary: dict[str, Any], form: str) -> str:
 def describe(settings: Settings, work: Work, directory: RunDirectory) -> str:
     """What --dry_run says."""
     lines = [f"{name} = {value}" for name, value in directory.flags.items()]
-    count, seeds = work.parameters, len(settings.seeds)
-    steps_of_time = work.task.steps * settings.batch_size * seeds
-    memory = 4 * (steps_of_time * 8 * settings.units * settings.layers + 8 * seeds * count)
-    seconds = 10 + 6 * count * steps_of_time * work.steps / FLOPS
-    lines += [f"out = {directory.path}", "", f"{seeds} runs of {work.steps} steps, {count} parameters each"]
+    seeds, (memory, seconds) = len(settings.seeds), needs.roughly(settings, work)
+    lines += [f"out = {directory.path}", "", f"{seeds} runs of {work.steps} steps, {work.parameters} parameters each"]
     lines += [f"a look every {work.eval_every} steps, about {memory / 2**20:.0f} MiB and {seconds:.0f} s (rough)"]
     return "\n".join(lines) + "\n"

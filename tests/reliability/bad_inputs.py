@@ -41,10 +41,11 @@ GRIDS = ("--lengths=10,10", "--lengths=10,0", "--lengths=10,,20", "--cells=lstm,
 PLACES = ("--out=", "--out=a\0b", f"--out={'x' * 300}", "--smoke --out=FILE", "--smoke --out=FILE/x",
           "--smoke --out=FOREIGN")  # fmt: skip
 FLAGLESS = ("stray", "--lenght=3", "--smoke=maybe", "--flagfile=/nowhere", "--units")
-HUGE = ("--lengths=10000000", "--lengths=10,10000000 --seeds=1,", "--lengths=2 --cells=elman --units=100000")
+HUGE = ("--lengths=10000000", "--lengths=10,10000000 --seeds=1,", "--lengths=2,3 --cells=elman --units=100000")
+HUGE_RUNS = ("--length=10000000", "--curriculum=9000000 --length=10000000", "--length=2 --cell=elman --units=100000")
 TOGETHER = {  # words of a command, apart by spaces; FILE, FOREIGN and so on are in the directory of `disk`
-    "train": (*SEEDS, *RATES, *PLACES, *FLAGLESS),
-    "length_frontier": (*SEEDS, *GRIDS, *PLACES, *FLAGLESS),
+    "train": (*SEEDS, *RATES, *PLACES, *FLAGLESS, *HUGE_RUNS),
+    "length_frontier": (*SEEDS, *GRIDS, *PLACES, *FLAGLESS, *HUGE),
     "evaluate": FLAGLESS,
     "sample": FLAGLESS,
     "submit": FLAGLESS,
