@@ -71,17 +71,17 @@ def sharing(units: list[Unit]) -> list[Unit]:
 
 
 def _task(settings: Settings, length: int) -> Any:
-    source = {"file": settings.file} if settings.task in FILES else {}
+    source = {"file": settings.data} if settings.task in FILES else {}
     try:
         return TASKS[settings.task](length, settings.variant, **source)
     except OSError as error:
-        where = "" if error.filename in (None, settings.file) else f"{error.filename}: "
+        where = "" if error.filename in (None, settings.data) else f"{error.filename}: "
         told = f"{where}{error.strerror}; write the path of {FILES[settings.task]}"
-        raise BadInput(f"flag --file={settings.file}: {told}") from None
+        raise BadInput(f"flag --data={settings.data}: {told}") from None
     except ModuleNotFoundError as error:
         raise BadInput(f"flag --task={settings.task}: {error}") from None
     except BadFile as error:
-        raise BadInput(f"flag --file={settings.file}: {error}") from None
+        raise BadInput(f"flag --data={settings.data}: {error}") from None
     except ValueError as error:
         raise BadInput(f"flag --lengths={length}: {error}") from None
 

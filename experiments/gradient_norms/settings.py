@@ -46,7 +46,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag = partial(kinds.define, values=values)
     flag(kinds.word(names.TASKS), "task", "adding", f"What is learned: {', '.join(names.TASKS)}.")
     flag(kinds.free("a variant"), "variant", None, f"Form of the task, by default its first. {VARIANTS}.")
-    flag(kinds.place("a path"), "file", None, f"What a task of real data reads; text carries one. {FILES}.")
+    flag(kinds.place("a path"), "data", None, f"What a task of real data reads; text carries one. {FILES}.")
     flag(
         kinds.cells(names.CELLS),
         "cells",
@@ -91,7 +91,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 class Settings:
     task: str
     variant: str
-    file: str  # "" where the task reads none
+    data: str  # "" where the task reads none
     cells: tuple[CellSpec, ...]
     lengths: tuple[int, ...]
     units: int
@@ -123,15 +123,15 @@ class Settings:
             kinds.word(names.VARIANTS[task]).parse(variant)
         except ValueError as error:
             raise BadInput(f"flag --variant={variant}: for --task={task}, {error}") from None
-        if values.file and task not in names.FILES:
+        if values.data and task not in names.FILES:
             readers = ", ".join(f"--task={name}" for name in names.FILES)
-            raise BadInput(f"flag --file={values.file}: --task={task} reads no file; write {readers}, or leave it out")
-        if not values.file and task in names.FILES and task != "text":
-            raise BadInput(f"flag --file: --task={task} reads a file; write the path of {names.FILES[task]}")
+            raise BadInput(f"flag --data={values.data}: --task={task} reads no file; write {readers}, or leave it out")
+        if not values.data and task in names.FILES and task != "text":
+            raise BadInput(f"flag --data: --task={task} reads a file; write the path of {names.FILES[task]}")
         return cls(
             task=task,
             variant=variant,
-            file=os.path.abspath(values.file) if values.file else "",
+            data=os.path.abspath(values.data) if values.data else "",
             cells=tuple(parse(value("cells")) if isinstance(value("cells"), str) else value("cells")),
             lengths=tuple(value("lengths") or LENGTHS[task]),
             units=value("units"),
@@ -155,7 +155,7 @@ class Settings:
         told = {
             "task": self.task,
             "variant": self.variant,
-            "file": self.file,
+            "data": self.data,
             "cells": ",".join(cells),
             "lengths": ",".join(map(str, self.lengths)),
             "units": str(self.units),

@@ -18,7 +18,6 @@ FREE = {
     "length_frontier": ("cells", "lengths", "seeds", "shard"),
     "train": ("seeds",),
 }
-LOCAL = ("file", "data")  # paths of data, which have a digest
 LONGEST = 44  # characters of what tells one grid from another
 
 
@@ -87,7 +86,7 @@ def merge(runs: Sequence[Run]) -> list[Grid]:
 
 def _key(run: Run) -> tuple:
     data = run.record.get("data_sha256")
-    left_out = FREE[run.program] + (LOCAL if data else ())
+    left_out = FREE[run.program] + (("data",) if data else ())  # a path, where the data have a digest
     flags = tuple(sorted((name, value) for name, value in run.flags.items() if name not in left_out))
     return run.program, flags, str(data)
 

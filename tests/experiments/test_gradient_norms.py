@@ -43,7 +43,7 @@ def test_help_is_quick_and_imports_no_jax():
     told = processes.help_is_quick("gradient_norms")
     assert told.lstrip().startswith("Measure how the gradient")
     for flag in ("task", "cells", "lengths", "units", "seeds", "batch_size", "loss", "train_steps", "optimizer",
-                 "learning_rate", "method", "out", "format", "smoke", "dry_run", "variant", "file"):  # fmt: skip
+                 "learning_rate", "method", "out", "format", "smoke", "dry_run", "variant", "data"):  # fmt: skip
         assert re.search(rf"--(\[no\])?{flag}\b", told), flag
 
 
@@ -239,19 +239,19 @@ def test_every_task(flags, tmp_path):
 def test_every_task_that_reads_a_file(task, tmp_path):
     """With padding, with targets of many columns, and where the file is a directory."""
     file = small_files.of_all(tmp_path)[task]
-    flags = (f"--task={task}", f"--file={file}", "--lengths=8", "--smoke", "--cells=gru", "--units=4", "--seeds=1,")
+    flags = (f"--task={task}", f"--data={file}", "--lengths=8", "--smoke", "--cells=gru", "--units=4", "--seeds=1,")
     run(*flags, "--loss=all", "--train_steps=1", f"--out={tmp_path}/run")
     rows = [strict(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
     assert [row["trained_steps"] for row in rows] == [0, 1] and rows[1]["task"] == task
     assert all(math.isfinite(row[name]) for row in rows for name in ("loss", "slope_log10_per_step", "chance_loss"))
     record = strict((tmp_path / "run" / "run.json").read_text())
-    assert record["data_sha256"] and record["flags"]["file"] == file
+    assert record["data_sha256"] and record["flags"]["data"] == file
 
 
 def test_a_gradient_of_zero_is_no_divergence(tmp_path):
     """A text of one character is predicted without error from the start: the gradient is exactly zero."""
     (tmp_path / "a.txt").write_text("a" * 400)
-    run("--smoke", "--task=text", f"--file={tmp_path}/a.txt", "--lengths=8", "--cells=gru", f"--out={tmp_path}/run")
+    run("--smoke", "--task=text", f"--data={tmp_path}/a.txt", "--lengths=8", "--cells=gru", f"--out={tmp_path}/run")
     rows = [strict(line) for line in (tmp_path / "run" / "results.jsonl").read_text().splitlines()]
     assert rows[-1]["log10_norm_last"] is None and rows[-1]["nonfinite"]["log10_norm_last"] == "-inf"
 

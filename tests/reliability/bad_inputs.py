@@ -49,8 +49,8 @@ TOGETHER = {  # words of a command, apart by spaces; FILE, FOREIGN and so on are
     "evaluate": FLAGLESS,
     "sample": FLAGLESS,
     "submit": FLAGLESS,
-    "gradient_norms": (*SEEDS, *RATES, *GRIDS, *PLACES, *FLAGLESS, *HUGE, "--task=text --file=../x", "--file=FILE",
-                       "--task=text --file=FOREIGN", "--task=images", "--variant=tcn --task=digits"),
+    "gradient_norms": (*SEEDS, *RATES, *GRIDS, *PLACES, *FLAGLESS, *HUGE, "--task=text --data=../x", "--data=FILE",
+                       "--task=text --data=FOREIGN", "--task=images", "--variant=tcn --task=digits"),
     "report": (
         "", "NOWHERE", "../NOWHERE", "FILE", "EMPTY", "FOREIGN", "FOREIGN/thesis.tex", "run/run.json", "run/*", "~/run",
         "http://e.vil/run", "run run", "run run/../run", "run ./run/", "run BROKEN", "run LINKED", "run OTHER",
