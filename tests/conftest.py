@@ -23,7 +23,19 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+MAPS = 30_000  # of this process's memory; Linux gives 65,530 to one, and XLA ends it when there are no more
+
+
 def pytest_runtest_teardown(item, nextitem):
-    """What was compiled for one file is dropped before the next: a worker else grows to gigabytes."""
-    if nextitem is None or nextitem.path != item.path:
+    """What was compiled for one file is dropped before the next, sooner if it is very much: a worker else grows to
+    gigabytes, and every function compiled holds maps of memory."""
+    if nextitem is None or nextitem.path != item.path or _maps() > MAPS:
         jax.clear_caches()
+
+
+def _maps() -> int:
+    try:
+        with open("/proc/self/maps", "rb") as file:
+            return sum(1 for _ in file)
+    except OSError:  # not Linux
+        return 0
