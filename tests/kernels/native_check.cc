@@ -1,9 +1,11 @@
 // Runs the native kernel by itself on odd sizes, for the sanitisers, and compares the instruction sets with each other.
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <thread>
 
+#include "pages.h"
 #include "plan.h"
 
 namespace rnnx {
@@ -150,9 +152,30 @@ void check(Sizes z) {
     }
 }
 
+// Both ways to find the mapping around a result say where it begins and ends, and asking harms nothing.
+void check_pages() {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  const size_t size = size_t(32) << 20, guard = 65536;
+  char* all = static_cast<char*>(mmap(nullptr, size + 2 * guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* data = all + guard;
+  const Range want{uintptr_t(data), uintptr_t(data) + size};
+  if (all == MAP_FAILED || mprotect(data, size, PROT_READ | PROT_WRITE)) std::puts("no memory"), std::exit(1);
+  const Range asked = mapping_asked(want.from + 12345), read = mapping_read(want.from + 12345);
+  const auto same = [&](const Range& got) { return got.from == want.from && got.to == want.to; };
+  if (!same(read) || (asked.to && !same(asked))) std::puts("another mapping"), std::exit(1);
+  LargePages pages;
+  for (size_t from : {size_t(4096), size_t(0), size / 2}) {
+    pages.ask(data + from, size / 2);
+    std::memset(data + from, 1, size / 2);
+  }
+  munmap(all, size + 2 * guard);
+#endif
+}
+
 }  // namespace
 
 int main() {
+  check_pages();
   //       T  K  B  D  N  leaves u s v heads rows given reverse read
   for (const Sizes& z : std::vector<Sizes>{
            {0, 1, 2, 3, 4, 1, 0, 1, 0, 1, 1, false, false, {0}},

@@ -1,11 +1,8 @@
 // Reads what XLA hands over: every number, buffer and dtype is checked before it becomes a plain pointer.
 #pragma once
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include <string>
 
+#include "pages.h"
 #include "plan.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -91,20 +88,6 @@ Program read_program(Numbers& n, ffi::Span<const int64_t> code, ffi::Span<const 
 template <class T>
 constexpr ffi::DataType data_type = sizeof(T) == 4 ? ffi::DataType::F32 : ffi::DataType::F64;
 
-// XLA maps large results anew in every run, and first touching them page by page costs more than filling them: asks for
-// large pages, where the system grants them on request.
-void advise(void* data, size_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t page = size_t(2) << 20;
-  if (bytes < page) return;
-  const uintptr_t from = reinterpret_cast<uintptr_t>(data) / page * page;
-  const uintptr_t to = (reinterpret_cast<uintptr_t>(data) + bytes + page - 1) / page * page;
-  madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);  // where it is refused, nothing is lost
-#else
-  (void)data, (void)bytes;
-#endif
-}
-
 // Operands and results, taken in order, each of the size and type it must have.
 class Buffers {
  public:
@@ -125,7 +108,7 @@ class Buffers {
     demand((*buffer)->element_type() == data_type<T>, "a result has another dtype");
     demand(int64_t((*buffer)->element_count()) == count, "a result has another size");
     T* data = static_cast<T*>((*buffer)->untyped_data());
-    advise(data, count * sizeof(T));
+    pages_.ask(data, count * sizeof(T));
     return data;
   }
   void end() const { demand(arg_ == args_.size() && ret_ == rets_.size(), "there are too many operands or results"); }
@@ -142,6 +125,7 @@ class Buffers {
 
   ffi::RemainingArgs args_;
   ffi::RemainingRets rets_;
+  LargePages pages_;
   size_t arg_ = 0, ret_ = 0;
 };
 
