@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments import tables
 from experiments.exits import BadInput
+from experiments.seal import intact, sealed
 
 CONFIG, RECORD, LOCK = "config.flags", "run.json", ".lock"
 SUMS = ".sums.json"  # {name: digests of what `keep` wrote last and before}
@@ -92,6 +93,11 @@ class RunDirectory:
                 f"flag --out={self.path}: {RECORD} has schema {schema}, known is {SCHEMA}; take a newer version, or "
                 "write another --out"
             )
+        if not intact(record):
+            raise BadInput(
+                f"flag --out={self.path}: {RECORD} is damaged, not what the run wrote; put a copy back, or write "
+                "another --out"
+            )
         if flags != self.flags:
             names = [name for name in {**self.flags, **flags} if self.flags.get(name) != flags.get(name)]
             told = ", ".join(f"--{n}={flags.get(n)} (now {self.flags.get(n)})" for n in names)
@@ -125,10 +131,13 @@ class RunDirectory:
     def begin(self, record: dict[str, Any]) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.write_json(RECORD, record)  # first: it is what makes the directory ours
+            self.record(record)  # first: it is what makes the directory ours
             self.write(CONFIG, self.config)
         except OSError as error:
             raise BadInput(f"flag --out={self.path}: {error.strerror}; write another directory") from None
+
+    def record(self, record: dict[str, Any]) -> None:
+        self.write_json(RECORD, sealed(record))
 
     def write(self, name: str, content: str | bytes) -> None:
         write(self.path / name, content)
@@ -155,6 +164,10 @@ class RunDirectory:
                 "to measure anew"
             )
         return data
+
+    def json(self, name: str) -> Any:
+        """The value of a file that was kept."""
+        return json.loads(self.kept(name) or b"")
 
     def _sums(self) -> dict[str, list[str]]:
         try:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from experiments.run_directory import digest
+from experiments.seal import sealed
 from experiments.tables import to_json
 
 EVIL = """x<script src='http://e.vil'>alert("1")</script>&amp;|`](u)$\\frac"""
@@ -76,11 +77,12 @@ def made(path, program, flags, rows, arrays, record):
     told = {**RECORD, "program": program, "flags": flags, "files_sha256": digests, **dict(record)}
     if told["status"] != "complete":
         del told["files_sha256"]
-    (path / "run.json").write_text(json.dumps(told))
+    (path / "run.json").write_text(json.dumps(sealed(told)))
     return path
 
 
 def edit(path, **changes):
-    """Other values in a record; None takes one away."""
-    told = json.loads((path / "run.json").read_text()) | changes
-    (path / "run.json").write_text(json.dumps({name: value for name, value in told.items() if value is not None}))
+    """Other values in a record, sealed anew; None takes one away."""
+    told = {n: v for n, v in json.loads((path / "run.json").read_text()).items() if n not in changes}
+    told |= {name: value for name, value in changes.items() if value is not None}
+    (path / "run.json").write_text(json.dumps(sealed(told)))

@@ -15,13 +15,13 @@ from experiments.gradient_norms.summary import show, summarise
 from experiments.interrupts import Interrupts
 from experiments.progress import Progress
 from experiments.record import data_digest, now, record, source_diff
-from experiments.run_directory import RECORD, RunDirectory, digest
+from experiments.run_directory import RunDirectory, digest
 from experiments.sharding import remark
 from experiments.tables import to_csv, to_json
 
 ROWS, FLOW = "results.jsonl", "flow.npz"
-DIFF = "source.diff"
-TABLES = ("summary.csv", "summary.json")
+SUMMARY, DIFF = "summary.json", "source.diff"
+TABLES = ("summary.csv", SUMMARY)
 
 
 def run(settings: Settings, argv: list[str]) -> int:
@@ -67,7 +67,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
                 _measure(directory, units, missing, data, done, arrays, interrupts)
             except (exits.Interrupted, exits.NonFinite) as error:
                 status = "interrupted" if isinstance(error, exits.Interrupted) else "non-finite"
-                directory.write_json(RECORD, told | {"status": status, "ended": now()})
+                directory.record(told | {"status": status, "ended": now()})
                 raise
             _finish(directory, told)
     lines = summarise(directory.lines(ROWS))
@@ -126,12 +126,11 @@ def _finish(directory: RunDirectory, told: dict[str, Any]) -> None:
     rows = directory.lines(ROWS)
     lines = summarise(rows)
     directory.write("summary.csv", to_csv(lines))
-    directory.write_json(
-        "summary.json", {"schema": told["schema"], "program": PROGRAM, "smoke": told["smoke"], "rows": lines}
-    )
+    directory.write_json(SUMMARY, {"schema": told["schema"], "program": PROGRAM, "smoke": told["smoke"], "rows": lines})
     with np.load(directory.path / FLOW, allow_pickle=False) as arrays:
         for name, content in figure.draw(rows, arrays).items():
             directory.write(name, content)
     state = digest("".join(row["parameters_sha256"] for row in rows).encode())
-    ended = {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": directory.digests(ROWS, FLOW)}
-    directory.write_json(RECORD, told | ended)
+    sums = directory.digests(ROWS, FLOW, SUMMARY)
+    ended = {"status": "complete", "ended": now(), "state_sha256": state, "files_sha256": sums}
+    directory.record(told | ended)

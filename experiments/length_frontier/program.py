@@ -1,6 +1,5 @@
 """The run itself: plan, measure what is missing, write, show."""
 
-import json
 import math
 import sys
 from typing import Any
@@ -14,7 +13,7 @@ from experiments.length_frontier.settings import PROGRAM, Settings
 from experiments.length_frontier.summary import frontiers, show, summarise
 from experiments.progress import Progress
 from experiments.record import SCHEMA, now, record, source_diff
-from experiments.run_directory import RECORD, RunDirectory
+from experiments.run_directory import RunDirectory
 from experiments.sharding import deal, remark
 from experiments.tables import to_csv, to_json
 from experiments.train import needs
@@ -90,10 +89,10 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
             try:
                 _measure(directory, units, missing, done, interrupts)
             except exits.Interrupted:
-                directory.write_json(RECORD, entry | {"status": "interrupted", "ended": now()})
+                directory.record(entry | {"status": "interrupted", "ended": now()})
                 raise
             _finish(directory, settings, entry)
-    lines = json.loads((directory.path / SUMMARY).read_text())["rows"]
+    lines = directory.json(SUMMARY)["rows"]
     lines = [
         line | {"median_steps": math.inf if line["median_steps"] is None else line["median_steps"]} for line in lines
     ]
@@ -120,13 +119,13 @@ def _finish(directory: RunDirectory, settings: Settings, entry: dict[str, Any]) 
     lines = summarise(directory.lines(ROWS))
     directory.write("summary.csv", to_csv(lines))
     told = {"schema": SCHEMA, "program": PROGRAM, "smoke": settings.smoke, "rows": lines, "frontiers": frontiers(lines)}
-    directory.write_json(SUMMARY, told)
+    directory.keep(SUMMARY, to_json(told, indent=1))
     title = f"{settings.task} ({settings.variant}), {settings.units} units, {settings.steps} updates, "
     title += f"{len(settings.seeds)} seeds, best of {len(settings.learning_rates)} learning rates"
     for name, content in figure.draw(lines, title).items():
         directory.write(name, content)
-    ended = {"status": "complete", "ended": now(), "files_sha256": directory.digests(ROWS)}
-    directory.write_json(RECORD, entry | ended)
+    ended = {"status": "complete", "ended": now(), "files_sha256": directory.digests(ROWS, SUMMARY)}
+    directory.record(entry | ended)
 
 
 def describe(units: list[Unit], settings: Settings, directory: RunDirectory) -> str:

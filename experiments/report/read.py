@@ -13,6 +13,7 @@ from experiments.report import fields
 from experiments.report.folder import Folder, Rows
 from experiments.report.options import shown
 from experiments.run_directory import RECORD, digest
+from experiments.seal import intact
 
 SCHEMA = 1
 ROWS = {"gradient_norms": "results.jsonl", "length_frontier": "results.jsonl", "train": "metrics.jsonl"}
@@ -82,6 +83,8 @@ def read(given: str) -> Run:
             f"{shown(given)}: its files have schema {record['schema']}, this version reads {SCHEMA}; "
             "use the version that wrote them"
         )
+    if not intact(record):
+        folder.damaged(RECORD, "not as it was written")
     flags = record["flags"]
     for name in ("seeds", "task", "variant", *(("cell",) if program == "train" else ("cells", "lengths"))):
         if name not in flags:

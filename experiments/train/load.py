@@ -18,6 +18,7 @@ from experiments import names
 from experiments.exits import BadInput
 from experiments.record import data_digest
 from experiments.run_directory import RECORD
+from experiments.seal import intact
 from experiments.train.build import Work, prepare
 from experiments.train.options import PROGRAM, Settings, settings_of
 from experiments.train.train import CHECKPOINTS, start
@@ -82,6 +83,8 @@ def _record(path: pathlib.Path, folder: str, which: str | None) -> dict[str, Any
     try:
         record = json.loads((path / RECORD).read_bytes())
         program, status = record["program"], record["status"]
+        if not intact(record):
+            raise ValueError
     except FileNotFoundError:
         raise BadInput(f"flag --run={folder}: holds no {RECORD}; {REMEDY}") from None
     except (OSError, ValueError, KeyError, TypeError):

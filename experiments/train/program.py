@@ -1,7 +1,6 @@
 """The run itself: prepare, train, test, write, show."""
 
 import contextlib
-import json
 import shutil
 import sys
 import time
@@ -12,7 +11,7 @@ from experiments import exits, tables
 from experiments.interrupts import Interrupts
 from experiments.progress import Progress
 from experiments.record import SCHEMA, data_digest, now, record, source_diff
-from experiments.run_directory import RECORD, RunDirectory
+from experiments.run_directory import RunDirectory
 from experiments.train import figure, needs, report
 from experiments.train.build import Work, kind_of, prepare
 from experiments.train.log import METRICS
@@ -62,7 +61,7 @@ def _run(settings: Settings, argv: list[str], interrupts: Interrupts) -> int:
     machines.part()
     if not machines.first:
         return exits.OK
-    summary = json.loads((directory.path / SUMMARY).read_text())
+    summary = directory.json(SUMMARY)
     sys.stdout.write(show(summary, settings.format))
     directory.tell(sys.stderr if settings.format in ("csv", "json") else sys.stdout)
     return exits.OK
@@ -138,12 +137,12 @@ def _train(
         training = _learn(settings, work, directory, machines, interrupts, begin)
         assert training.log  # this process writes
         summary = _summary(settings, work, training) | {"seconds": round(time.monotonic() - began, 1)}
-        directory.write_json(SUMMARY, summary)
+        directory.keep(SUMMARY, tables.to_json(summary, indent=1))
         for name, content in figure.draw(training.log.rows(), summary).items():
             directory.write(name, content)
     except (exits.Interrupted, exits.Lost, exits.NonFinite) as error:
         status = "non-finite" if isinstance(error, exits.NonFinite) else "interrupted"
-        directory.write_json(RECORD, entry | {"status": status, "ended": now()})
+        directory.record(entry | {"status": status, "ended": now()})
         raise
     except checkpoint.NoCheckpoint as error:
         told = f"{error}; remove it to start anew, or write another --out"
@@ -152,9 +151,9 @@ def _train(
         raise exits.BadInput(f"flag --out={directory.path}: {error}; write another --out") from None
     except OSError as error:
         raise exits.BadInput(f"flag --out={directory.path}: {error.strerror or error}; {_space(directory)}") from None
-    sums = {METRICS: training.log.position()["sha256"]}
+    sums = {METRICS: training.log.position()["sha256"], **directory.digests(SUMMARY)}
     ended = {"status": "complete", "ended": now(), "state_sha256": training.digest(), "files_sha256": sums}
-    directory.write_json(RECORD, entry | ended)
+    directory.record(entry | ended)
 
 
 def _space(directory: RunDirectory) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import processes
 import pytest
 from programs import call, refused, train, tree
+from runs_by_hand import edit
 
 from experiments.train.build import task_of
 from experiments.train.load import load
@@ -158,9 +159,8 @@ def test_a_dry_run(adding, tmp_path, capsys, monkeypatch):
 def test_data_that_moved(text, tmp_path, capsys):
     """As seen from a run whose text is not where it was."""
     copy = shutil.copytree(text, tmp_path / "run")
-    record = json.loads((copy / "run.json").read_text())
-    record["flags"]["data"] = str(tmp_path / "gone.txt")
-    (copy / "run.json").write_text(json.dumps(record))
+    flags = json.loads((copy / "run.json").read_text())["flags"]
+    edit(copy, flags=flags | {"data": str(tmp_path / "gone.txt")})
     refused(evaluate(f"--run={copy}"), *capsys.readouterr(), ("gone.txt", "--data", "No such file", "path"))
     found = answer(capsys, copy, f"--data={text.parent / 'text.txt'}")
     assert found["rows"] == answer(capsys, text)["rows"] and found["other_data"] is None
@@ -210,6 +210,7 @@ BAD = [
     ("--run=FILE", "--run=FILE", "is a file", "experiments.train"),
     ("--run=EMPTY", "--run=EMPTY", "holds no run.json", "experiments.train"),
     ("--run=TORN", "--run=TORN", "damaged", "experiments.train"),
+    ("--run=FLIPPED", "--run=FLIPPED", "damaged", "experiments.train"),
     ("--run=LIST", "--run=LIST", "damaged", "experiments.train"),
     ("--run=FOREIGN", "--run=FOREIGN", "run of gradient_norms", "experiments.train"),
     ("--run=UNKNOWN", "--run=UNKNOWN", "flags that cannot be read", "'lstn'"),
@@ -255,12 +256,15 @@ def here(adding, tmp_path_factory):
     more = {"FOREIGN": {"program": "gradient_norms"}, "UNKNOWN": {"flags": record["flags"] | {"cell": "lstn"}},
             "RUNNING": {"status": "running"}, "BARE": {}, "NARROW": {"x64": False}}  # fmt: skip
     for name, change in more.items():
-        (path / name / "run.json").write_text(json.dumps(record | change))
-    for name in ("RUN", "CUT", "WIDER"):
+        (path / name / "run.json").write_text(json.dumps(record))
+        edit(path / name, **change)
+    for name in ("RUN", "CUT", "WIDER", "FLIPPED"):
         shutil.copytree(adding, path / name)
     for file in (path / "CUT" / "checkpoints").rglob("d/*"):
         file.write_bytes(file.read_bytes()[:10])
-    (path / "WIDER" / "run.json").write_text(json.dumps(record | {"flags": record["flags"] | {"units": "9"}}))
+    edit(path / "WIDER", flags=record["flags"] | {"units": "9"})
+    sealed = (path / "FLIPPED" / "run.json").read_text()
+    (path / "FLIPPED" / "run.json").write_text(sealed.replace('"units": "', '"units": "1'))
     return path
 
 
@@ -284,8 +288,7 @@ def test_good_input_is_not_refused(here, capsys, monkeypatch):
 def test_an_interrupted_run(adding, tmp_path, capsys):
     """What it had learned by then, where that is asked for."""
     copy = shutil.copytree(adding, tmp_path / "run")
-    record = json.loads((copy / "run.json").read_text())
-    (copy / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    edit(copy, status="interrupted")
     (copy / "summary.json").unlink()
     refused(evaluate(f"--run={copy}"), *capsys.readouterr(), ("interrupted", "--which=last"))
     assert answer(capsys, copy, "--which=last")["rows"] == answer(capsys, adding, "--which=last")["rows"]

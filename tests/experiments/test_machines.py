@@ -1,6 +1,5 @@
 """One run on several devices and in several processes: the same numbers, and an end in one line when one is gone."""
 
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ import numpy as np
 import processes
 import pytest
 from absl.flags import IllegalFlagValueError
+from runs_by_hand import edit
 from together import end, losses, pair, port, start
 
 from experiments.exits import BadInput
@@ -79,8 +79,7 @@ def cut(path, step: int):
     for later in [p for p in (path / "checkpoints").iterdir() if p.name.isdigit() and int(p.name) > step]:
         shutil.rmtree(later)
         (path / "checkpoints" / "manifests" / f"{later.name}.json").unlink()
-    record = processes.strict((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    edit(path, status="running")
 
 
 def outcome(path) -> tuple[str, bytes]:

@@ -14,6 +14,7 @@ import numpy as np
 import processes
 import pytest
 from programs import call, refused, train, tree
+from runs_by_hand import edit
 
 from experiments.train.load import load
 
@@ -210,8 +211,8 @@ def here(characters, adding, tmp_path_factory):
     shutil.copytree(adding, path / "ADDING")
     (path / "EMPTY").mkdir()
     (path / "RUNNING").mkdir()
-    record = json.loads((characters / "run.json").read_text())
-    (path / "RUNNING" / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    shutil.copy(characters / "run.json", path / "RUNNING")
+    edit(path / "RUNNING", status="running")
     (path / "OTHER").write_text(TEXT + "and so on")
     (path / "BINARY").write_bytes(b"a\xff\xfe")
     return path

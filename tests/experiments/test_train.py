@@ -56,7 +56,7 @@ def test_help_is_quick_and_imports_no_jax():
 def test_files_and_rows(trained):
     """Every update, look and flow of every seed is in metrics.jsonl, and the summary is about the best look."""
     path, out = trained
-    assert {p.name for p in path.iterdir()} - {"source.diff", ".lock"} == FILES
+    assert {p.name for p in path.iterdir()} - {"source.diff", ".lock", ".sums.json"} == FILES
     rows = processes.rows(path / "metrics.jsonl")
     by = {kind: [(r["step"], r["seed"]) for r in rows if r["kind"] == kind] for kind in ("step", "look", "flow")}
     assert by["step"] == [(step, seed) for step in range(12) for seed in (0, 3)]

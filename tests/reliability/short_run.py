@@ -4,6 +4,8 @@ import json
 import pathlib
 import shutil
 
+from runs_by_hand import edit
+
 RUN = ("--cell=elman", "--length=6", "--units=4", "--batch_size=2", "--steps=60", "--eval_every=20", "--flow_every=0",
        "--seeds=0,3", "--checkpoint_every=10", "--keep=4")  # fmt: skip
 
@@ -17,6 +19,5 @@ def cut_short(whole: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
     shutil.copytree(whole, path)
     shutil.rmtree(path / "checkpoints" / "60")
     (path / "checkpoints" / "manifests" / "60.json").unlink()
-    record = json.loads((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps(record | {"status": "running"}))
+    edit(path, status="running")
     return path

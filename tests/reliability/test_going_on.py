@@ -10,6 +10,7 @@ import sys
 import processes
 import pytest
 from programs import call
+from runs_by_hand import edit
 from short_run import RUN, cut_short, end
 
 from rnnx.training import checkpoint
@@ -141,8 +142,7 @@ def test_a_newer_form_of_a_checkpoint(cut, capsys, monkeypatch):
 
 
 def test_a_newer_form_of_the_record(cut, capsys):
-    record = json.loads((cut / "run.json").read_text())
-    (cut / "run.json").write_text(json.dumps(record | {"schema": 2}))
+    edit(cut, schema=2)
     before = content(cut)
     status = call("train", *RUN, f"--out={cut}")
     refused(cut, status, capsys.readouterr().err, before, "run.json has schema 2, known is 1; take a newer version")

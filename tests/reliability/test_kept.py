@@ -1,11 +1,11 @@
 """What a later start goes on from is what the run wrote, or is refused: rows of grids, and metrics of training."""
 
-import json
 import pathlib
 import shutil
 
 import pytest
 from programs import call
+from runs_by_hand import edit
 
 from experiments.exits import BadInput
 from experiments.run_directory import SUMS, RunDirectory
@@ -15,6 +15,8 @@ GRIDS = {
     "gradient_norms": ("--lengths=5,7", "--cells=elman", "--units=3", "--seeds=2", "--batch_size=2"),
     "length_frontier": ("--smoke", "--cells=elman"),
 }
+
+TRAIN = ("--cell=elman", "--length=6", "--units=4", "--batch_size=2", "--steps=4", "--eval_every=2", "--flow_every=0")
 
 
 def damaged(content: bytes) -> dict[str, bytes]:
@@ -87,8 +89,7 @@ def grids(tmp_path_factory) -> dict[str, pathlib.Path]:
 )
 def test_a_grid_notices(program, name, status, grids, tmp_path, capsys):
     path = pathlib.Path(shutil.copytree(grids[program], tmp_path / "run"))
-    record = json.loads((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps(record | {"status": status}))
+    edit(path, status=status)
     command = (program, *GRIDS[program], f"--out={path}")
     whole = (path / name).read_bytes()
     for content in damaged(whole).values():
@@ -99,6 +100,48 @@ def test_a_grid_notices(program, name, status, grids, tmp_path, capsys):
         assert len(err.splitlines()) == 1 and f"{name} is damaged" in err and (path / name).read_bytes() == content
     (path / name).unlink()  # the way out
     assert call(*command) == 0 and (path / name).read_bytes() == whole
+
+
+@pytest.fixture(scope="module")
+def runs(grids, tmp_path_factory) -> dict[str, pathlib.Path]:
+    """The grids, and a run of training."""
+    path = tmp_path_factory.mktemp("train") / "run"
+    assert call("train", *TRAIN, f"--out={path}") == 0
+    return grids | {"train": path}
+
+
+@pytest.mark.parametrize("program", [*GRIDS, "train"])
+def test_a_record_is_what_was_written(program, runs, tmp_path, capsys):
+    """One bit of run.json, anywhere: the program refuses, the report refuses, and what lies there stays."""
+    path = pathlib.Path(shutil.copytree(runs[program], tmp_path / "run"))
+    command = (program, *GRIDS.get(program, TRAIN), f"--out={path}")
+    content = (path / "run.json").read_bytes()
+    capsys.readouterr()
+    for i in range(60):  # the seal and its name among them
+        flipped = bytearray(content)
+        flipped[i * len(content) // 60] ^= 1 << i % 8
+        (path / "run.json").write_bytes(flipped)
+        for asked in (command, ("report", path)):
+            assert call(*asked) == 2, (asked, bytes(flipped[i * len(content) // 60 :][:20]))
+            out, err = capsys.readouterr()
+            assert out == "" and len(err.splitlines()) == 1
+        assert (path / "run.json").read_bytes() == flipped
+    (path / "run.json").write_bytes(content)
+    assert call(*command) == 0 and call("report", path) == 0  # the control
+
+
+@pytest.mark.parametrize("program", ["length_frontier", "train"])
+def test_a_summary_is_what_was_written(program, runs, tmp_path, capsys):
+    path = pathlib.Path(shutil.copytree(runs[program], tmp_path / "run"))
+    command = (program, *GRIDS.get(program, TRAIN), f"--out={path}")
+    for content in damaged((path / "summary.json").read_bytes()).values():
+        (path / "summary.json").write_bytes(content)
+        capsys.readouterr()
+        assert call(*command) == 2
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1 and "summary.json is damaged" in err
+    (path / "summary.json").unlink()  # the way out
+    assert call(*command) == 0 and (path / "summary.json").exists()
 
 
 @pytest.fixture
