@@ -56,7 +56,7 @@ print((process_time() - start) / (between - start))
 def test_rnnx_costs_little_beside_jax():
     """At most half as much again; best of up to five, of which the first may have to compile."""
     assert any(cost("rnnx") < 1.5 for _ in range(5))
-    assert cost("rnnx.training") > 1.5  # the control: flax and optax are dear
+    assert any(cost("rnnx.training") > 1.5 for _ in range(5))  # the control: flax and optax are dear
 
 
 def test_what_comes_later_is_there_when_asked_for():
